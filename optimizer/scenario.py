@@ -1,0 +1,340 @@
+"""A planning problem as a file states it: read, checked, frozen, and resolved with everything spelled out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from . import documents, preferences, response
+from .constraints import ConstraintsSpec, Line, Polyhedron, compile_rules
+from .documents import Document, Spec
+from .errors import DataError, OptimizerError, SpecError
+from .kpis import Kpi, KpiTree
+from .preferences import PreferencesSpec
+from .response import ResponseModel, ResponseSpec
+
+Floats = NDArray[np.float64]
+DAYS = {"day": 1, "week": 7}
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Horizon(Spec):
+    """The time a plan covers: ``periods`` periods from ``start``."""
+
+    start: Annotated[date, Field(strict=False)]
+    periods: Annotated[int, Field(ge=1, le=1000)]
+    every: Literal["day", "week"] = "week"
+
+
+class Claim(Spec):
+    """A figure somebody states for a KPI, to be held against the plan: a change, or values today and planned."""
+
+    kpi: str
+    change: float | None = None
+    today: float | None = None
+    plan: float | None = None
+    tolerance: Annotated[float, Field(gt=0)]
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.change is None) == (self.today is None or self.plan is None):
+            raise SpecError("needs either 'change' or both 'today' and 'plan'", "change: -0.28 is -28 %")
+        return self
+
+
+class ScenarioSpec(Spec):
+    """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period."""
+
+    name: Name
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    horizon: Horizon
+    lines: Annotated[list[Line], Field(min_length=1)]
+    flighting: Literal["flat"] | dict[str, list[Annotated[float, Field(ge=0)]]] = "flat"
+    carry_out: bool = False
+    platform_kpi: str | None = None
+    kpis: Annotated[dict[Name, Kpi], Field(min_length=1)]
+    response: ResponseSpec
+    constraints: ConstraintsSpec
+    preferences: PreferencesSpec = PreferencesSpec()
+    claims: list[Claim] = []
+    notes: list[str] = []
+    hash: str | None = None
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        seen: dict[str, int] = {}
+        for index, line in enumerate(self.lines):
+            if line.name in seen:
+                raise SpecError(
+                    f"line '{line.name}' is already lines[{seen[line.name]}]",
+                    "give each line its own name",
+                    path=("lines", index, "name"),
+                )
+            seen[line.name] = index
+        if self.platform_kpi is not None and self.platform_kpi not in self.kpis:
+            raise SpecError(
+                f"unknown KPI '{self.platform_kpi}'",
+                f"KPIs are: {', '.join(self.kpis)}",
+                path=("platform_kpi",),
+            )
+        for index, claim in enumerate(self.claims):
+            if claim.kpi not in self.kpis:
+                raise SpecError(
+                    f"unknown KPI '{claim.kpi}'",
+                    f"KPIs are: {', '.join(self.kpis)}",
+                    path=("claims", index, "kpi"),
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A checked scenario; make one with `Scenario.load` or `Scenario.from_dict`.
+
+    Attributes
+    ----------
+    spec : ScenarioSpec
+        The file's content, defaults filled in.
+    tree : KpiTree
+        KPI definitions and formulas.
+    objectives : tuple of str
+        The KPIs to optimise.
+    response : ResponseModel
+        Curves, for the additive KPIs and the lines in the scenario's order.
+    polyhedron : Polyhedron
+        The rules.
+    notes : tuple of str
+        What was assumed, and what the evidence cannot tell.
+    """
+
+    spec: ScenarioSpec
+    tree: KpiTree
+    objectives: tuple[str, ...]
+    response: ResponseModel
+    polyhedron: Polyhedron
+    notes: tuple[str, ...]
+    directory: Path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scenario:
+        """Read and check a scenario file.
+
+        Raises
+        ------
+        SpecError
+            For anything unclear or impossible, with the field's path, the line and a hint.
+        DataError
+            If the response file it names cannot be used.
+        """
+        return cls._from_document(documents.read(path), Path(path).parent)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], directory: str | Path = ".") -> Scenario:
+        """Check a scenario given as plain data; ``directory`` is where its response file is looked for."""
+        return cls._from_document(Document(dict(data)), Path(directory))
+
+    @classmethod
+    def _from_document(cls, document: Document, directory: Path) -> Scenario:
+        spec = documents.check(document, ScenarioSpec)
+        try:
+            scenario = cls._build(spec, directory)
+            if spec.hash is not None and spec.hash != scenario.hash:
+                raise SpecError(
+                    "the content was changed after it was resolved", "remove the 'hash' line", path=("hash",)
+                )
+        except OptimizerError as error:
+            raise document.locate(error) from None
+        return scenario
+
+    @classmethod
+    def _build(cls, spec: ScenarioSpec, directory: Path) -> Scenario:
+        tree = KpiTree(spec.kpis)
+        objectives = preferences.objectives(spec.kpis, spec.preferences)
+        names = [line.name for line in spec.lines]
+        _check_flighting(spec)
+        notes: tuple[str, ...] = ()
+        if spec.response.file is None:
+            model = response.from_spec(spec.response, tree.leaves, names)
+        else:
+            model = _load_response(spec.response, tree.leaves, names, directory)
+            model, notes = _at_horizon(model, spec.horizon)
+        polyhedron = compile_rules(spec.lines, spec.constraints)
+        return cls(spec, tree, objectives, model, polyhedron, (*spec.notes, *model.notes, *notes), directory)
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.spec.name
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Line names, in the file's order."""
+        return tuple(line.name for line in self.spec.lines)
+
+    @cached_property
+    def current(self) -> Floats:
+        """Today's spend by line: (L,) currency over the horizon."""
+        return np.array([line.current for line in self.spec.lines])
+
+    @cached_property
+    def shares(self) -> Floats:
+        """Share of each line's total spend by period: (L, T)."""
+        periods = self.spec.horizon.periods
+        if self.spec.flighting == "flat":
+            return np.full((len(self.lines), periods), 1.0 / periods)
+        return np.array([self.spec.flighting[name] for name in self.lines])
+
+    @cached_property
+    def baseline(self) -> Floats:
+        """Each additive KPI over the horizon without any line: (D, K) KPI units."""
+        total = self.response.baseline.sum(axis=2)
+        for k, name in enumerate(self.tree.leaves):
+            stated = self.spec.kpis[name].baseline
+            if stated is not None:
+                total[:, k] = stated
+        return total
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the scenario as plain data with every default spelled out, and its content ``hash``.
+
+        The result loads again (`from_dict`, or written as YAML) and plans the same.
+        """
+        data = self._content()
+        if self.spec.response.file is not None:
+            data["response"]["file"] = self.spec.response.file
+        data["hash"] = self.hash
+        return data
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the resolved content; a response file counts by its own hash, not by where it lies."""
+        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _content(self) -> dict[str, Any]:
+        data = self.spec.model_dump(mode="json", exclude_none=True, exclude={"hash"})
+        for name in data["kpis"]:
+            data["kpis"][name]["role"] = self.role(name)
+            if name in self.tree.leaves and self.spec.response.file is None:
+                data["kpis"][name].setdefault("baseline", 0.0)
+        if self.spec.response.file is not None:
+            del data["response"]["file"]
+            data["response"]["sha256"] = response.file_hash(self.directory / self.spec.response.file)
+        return data
+
+    def role(self, name: str) -> str:
+        """Return a KPI's role: as stated, else from its place in the preferences."""
+        stated = self.spec.kpis[name].role
+        if stated is not None:
+            return stated
+        if name in self.objectives:
+            return "objective"
+        return "guardrail" if name in self.spec.preferences.floors else "monitor"
+
+    def with_scale(self, scale: Mapping[str, tuple[float, float]]) -> Scenario:
+        """Return the scenario with the ends ``(worst, best)`` of these KPIs pinned."""
+        data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
+        pinned = {name: [float(worst), float(best)] for name, (worst, best) in scale.items()}
+        data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
+        return Scenario.from_dict(data, self.directory)
+
+
+def _check_flighting(spec: ScenarioSpec) -> None:
+    if spec.flighting == "flat":
+        return
+    names = [line.name for line in spec.lines]
+    for name, shares in spec.flighting.items():
+        if name not in names:
+            raise SpecError(f"unknown line '{name}'", f"lines are: {', '.join(names)}", path=("flighting", name))
+        if len(shares) != spec.horizon.periods:
+            raise SpecError(
+                f"{len(shares)} shares for {spec.horizon.periods} periods",
+                "give one share a period",
+                path=("flighting", name),
+            )
+        if abs(sum(shares) - 1.0) > 1e-6:
+            raise SpecError(f"the shares add up to {sum(shares):g}, not 1", "mend them", path=("flighting", name))
+    for name in names:
+        if name not in spec.flighting:
+            raise SpecError(
+                f"says nothing about line '{name}'", "give it a share for each period", path=("flighting",)
+            )
+
+
+def _load_response(spec: ResponseSpec, kpis: tuple[str, ...], lines: list[str], directory: Path) -> ResponseModel:
+    if spec.curves:
+        raise SpecError(
+            f"curves for '{next(iter(spec.curves))}' beside a file",
+            "give one or the other",
+            path=("response",),
+        )
+    file = directory / str(spec.file)
+    try:
+        model = response.load(file)
+    except DataError as error:
+        error.file, error.message = None, f"{file}: {error.message}"
+        error.path = ("response", "file")
+        raise
+    found = response.file_hash(file)
+    if spec.sha256 is not None and spec.sha256 != found:
+        raise SpecError(
+            f"'{spec.file}' is not the file this scenario was made with",
+            f"its SHA-256 is {found}",
+            path=("response", "sha256"),
+        )
+    for kind, wanted, known in (("KPI", kpis, model.kpis), ("line", lines, model.lines)):
+        for name in wanted:
+            if name not in known:
+                raise SpecError(
+                    f"'{spec.file}' has no {kind} '{name}'",
+                    f"it has: {', '.join(known)}",
+                    path=("response", "file"),
+                )
+    for name in model.lines:
+        if name not in lines and name not in spec.leave_out:
+            raise SpecError(
+                f"'{spec.file}' also has the line '{name}', which this scenario does not name",
+                f"add it to lines (max: 0 keeps it off), or to response.leave_out: [{name}]",
+                path=("response", "file"),
+            )
+    return model.select(kpis, lines)
+
+
+def _at_horizon(model: ResponseModel, horizon: Horizon) -> tuple[ResponseModel, tuple[str, ...]]:
+    """Cut the model's baseline to the horizon and keep its spend history only where it adjoins."""
+    if model.period is not None and model.period != horizon.every:
+        raise SpecError(
+            f"the response was fitted by {model.period}, the horizon is by {horizon.every}",
+            f"set every: {model.period}",
+            path=("horizon", "every"),
+        )
+    periods = horizon.periods
+    if model.start is None:
+        if model.baseline.shape[2] == 1:
+            model = replace(model, baseline=np.repeat(model.baseline, periods, axis=2))
+        return model, ()
+    days = (horizon.start - model.start).days
+    offset, rest = divmod(days, DAYS[horizon.every])
+    last = model.baseline.shape[2]
+    if rest or offset < 0 or offset + periods > last:
+        raise SpecError(
+            f"the horizon is outside the {last} {horizon.every}s from {model.start} that the response foresees",
+            "start on a period of the response, or fit again with a longer forecast",
+            path=("horizon", "start"),
+        )
+    baseline = model.baseline[:, :, offset : offset + periods]
+    if offset == 0:
+        return replace(model, baseline=baseline), ()
+    note = f"Spend between {model.start} and {horizon.start} is not known: no effect of it is carried in."
+    return replace(model, baseline=baseline, history=model.history[:, :0]), (note,)
