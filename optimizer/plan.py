@@ -1,0 +1,244 @@
+"""Plan: spend by line, what it is expected to do, and how good it provably is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .simulate import Simulator, kpi_values
+
+if TYPE_CHECKING:
+    from .scenario import Scenario
+
+Floats = NDArray[np.float64]
+
+INTERVAL = 0.9
+# A rule with less room than this share of the money at stake is called binding.
+BINDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How good a result provably is.
+
+    Attributes
+    ----------
+    guarantee : "global", "local" or "none"
+        ``global``: no plan that keeps the rules is better than ``bound``.
+    value, bound : float
+        The plan's objective and the proven bound: on the stated scale where KPIs are weighted (1 is best on
+        all), else in the KPI's unit, higher is better.
+    gap : float
+        ``bound - value``: as it is on the stated scale, else as a share of the bound.
+    route : str
+        The solver module that found it.
+    why : str
+        Why this route, in words.
+    """
+
+    guarantee: Literal["global", "local", "none"]
+    value: float
+    bound: float
+    gap: float
+    route: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan under a scenario.
+
+    Attributes
+    ----------
+    scenario : Scenario
+        With every scale frozen to numbers.
+    spend : Series
+        Currency over the horizon, by line.
+    certificate : Certificate
+        How good it provably is.
+    prices : mapping
+        Shadow price by rule or floor name, where the solver gave one: what the objective gains if the rule is
+        loosened by 1,000 of currency (floors: by one unit of the KPI).
+    """
+
+    scenario: Scenario
+    spend: pd.Series
+    certificate: Certificate
+    prices: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """What the plan does, by KPI, in the KPI's unit over the horizon.
+
+        Columns ``current`` (today's spend), ``expected`` (mean over draws), ``low`` and ``high`` (90 % interval
+        over draws; NaN with a single draw), ``change`` (expected against current, a share), ``change_low`` and
+        ``change_high`` (its 90 % interval, draw by draw), ``p_better`` (share of draws in which the plan is
+        better than today's), then ``unit``, ``direction``, ``role``.
+        """
+        scenario = self.scenario
+        plans = np.stack([scenario.current, self.spend.to_numpy(dtype=float)])
+        leaves = Simulator.of(scenario).outcomes(plans)
+        by_draw = kpi_values(scenario, leaves, plans)
+        expected = kpi_values(scenario, leaves.mean(axis=1), plans)
+        rows = {name: self._outcome(name, expected[name], by_draw[name]) for name in by_draw}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kpi")
+
+    def _outcome(self, name: str, expected: Floats, by_draw: Floats) -> dict[str, Any]:
+        kpi = self.scenario.spec.kpis[name]
+        today, plan = by_draw
+        tails = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
+        row: dict[str, Any] = {"current": expected[0], "expected": expected[1]}
+        row |= dict.fromkeys(("low", "high"), np.nan) | {"change": _relative(expected[1], expected[0])}
+        row |= dict.fromkeys(("change_low", "change_high", "p_better"), np.nan)
+        if len(plan) > 1:
+            row["low"], row["high"] = np.quantile(plan, tails)
+            row["change_low"], row["change_high"] = np.quantile(_relative(plan, today), tails)
+            if kpi.direction is not None:
+                sign = 1.0 if kpi.direction == "maximize" else -1.0
+                row["p_better"] = float(np.mean(sign * (plan - today) > 0))
+        return row | {"unit": kpi.unit, "direction": kpi.direction or "", "role": self.scenario.role(name)}
+
+    @cached_property
+    def allocation(self) -> pd.DataFrame:
+        """Where the money goes, by line.
+
+        Columns ``current``, ``plan``, ``difference`` (currency over the horizon), ``change`` (a share of
+        current; NaN from zero), ``share`` (of total spend), ``marginal <kpi>`` for each objective that lines add
+        to (KPI units for the next 1,000 of currency), ``stopped_by`` (rules of this line that bind),
+        ``observed_low`` and ``observed_high`` (spend a period the evidence holds), ``per_period`` (largest
+        planned spend a period) and ``beyond_observed`` ("", "above" or "below").
+        """
+        scenario = self.scenario
+        spend = self.spend.to_numpy(dtype=float)
+        table = pd.DataFrame({"current": scenario.current, "plan": spend}, index=self.spend.index)
+        table["difference"] = table["plan"] - table["current"]
+        table["change"] = _relative(spend, scenario.current)
+        table["share"] = spend / spend.sum() if spend.sum() > 0 else 0.0
+        _, slope = Simulator.of(scenario).effects(spend)
+        for name in scenario.objectives:
+            if name in scenario.tree.leaves:
+                k = scenario.tree.leaves.index(name)
+                table[f"marginal {name}"] = 1000.0 * slope[:, k].mean(axis=0)
+        rules = self.rules
+        binding = rules.index[rules["binding"]]
+        table["stopped_by"] = [
+            ", ".join(rule[len(line) + 2 :] for rule in binding if rule.startswith(f"{line}: "))
+            for line in table.index
+        ]
+        low, high = scenario.response.observed.T
+        peak = (spend[:, None] * scenario.shares).max(axis=1)
+        table["observed_low"], table["observed_high"], table["per_period"] = low, high, peak
+        above, below = peak > high * (1 + 1e-9), peak < low * (1 - 1e-9)
+        table["beyond_observed"] = np.where(above, "above", np.where(below, "below", ""))
+        return table
+
+    @cached_property
+    def rules(self) -> pd.DataFrame:
+        """Every rule and floor: ``slack`` (currency; floors: KPI units), ``binding``, ``shadow_price``."""
+        polyhedron = self.scenario.polyhedron
+        spend = self.spend.to_numpy(dtype=float)
+        slack = polyhedron.slack(spend)
+        stake = max(float(spend.sum()), 1.0 if spend.sum() == 0 else 0.0)
+        rows = {
+            name: {"slack": room, "binding": bool(room <= BINDING * stake)}
+            for name, room in zip(polyhedron.names, slack, strict=True)
+        }
+        for name, limit in self.scenario.spec.preferences.floors.items():
+            value = float(self.outcomes.loc[name, "expected"])
+            rising = self.scenario.spec.kpis[name].direction == "maximize"
+            room = value - limit if rising else limit - value
+            label = floor_label(name, limit, rising)
+            rows[label] = {"slack": room, "binding": bool(room <= BINDING * abs(limit))}
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
+        table["shadow_price"] = [self.prices.get(name, np.nan) for name in table.index]
+        return table
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """The scenario's claims held against this plan.
+
+        Columns ``claim`` and ``computed`` in words, ``reproduced`` (whether the computed figure is within the
+        claim's tolerance), ``source``; empty where nothing is claimed.
+        """
+        rows = []
+        for claim in self.scenario.spec.claims:
+            row = self.outcomes.loc[claim.kpi]
+            if claim.change is not None:
+                stated, found = f"{claim.change:+.1%}", f"{row['change']:+.1%}"
+                miss = abs(row["change"] - claim.change)
+            else:
+                stated = f"{claim.today:g} -> {claim.plan:g}"
+                found = f"{row['current']:.4g} -> {row['expected']:.4g}"
+                miss = max(abs(row["current"] - claim.today), abs(row["expected"] - claim.plan))
+            rows.append((claim.kpi, stated, found, bool(miss <= claim.tolerance), claim.source))
+        columns = ["kpi", "claim", "computed", "reproduced", "source"]
+        return pd.DataFrame(rows, columns=columns).set_index("kpi")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know before acting, in words."""
+        found = []
+        table = self.allocation
+        for line, row in table[table["beyond_observed"] != ""].iterrows():
+            edge = row["observed_high"] if row["beyond_observed"] == "above" else row["observed_low"]
+            found.append(
+                f"{line}: {row['per_period']:,.0f} {self.scenario.spec.currency} a period is "
+                f"{row['beyond_observed']} anything observed ({edge:,.0f}); its effect there is extrapolated."
+            )
+        if self.scenario.response.draws == 1:
+            found.append("The curves come without uncertainty (one draw): no figure has an interval.")
+        return (*found, *self.scenario.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON data, numbers unrounded; NaN becomes null."""
+        scenario = self.scenario
+        return {
+            "scenario": scenario.name,
+            "scenario_hash": scenario.hash,
+            "currency": scenario.spec.currency,
+            "spend": {line: float(value) for line, value in self.spend.items()},
+            "certificate": asdict(self.certificate),
+            "outcomes": records(self.outcomes),
+            "allocation": records(self.allocation),
+            "rules": records(self.rules),
+            "claims": records(self.claims),
+            "preferences": scenario.spec.preferences.model_dump(mode="json", exclude_none=True),
+            "interval": INTERVAL,
+            "draws": scenario.response.draws,
+            "evidence": {key: plain(value) for key, value in scenario.response.attributes.items()},
+            "warnings": list(self.warnings),
+        }
+
+
+def floor_label(name: str, limit: float, rising: bool) -> str:
+    """Name a floor (or ceiling) in words."""
+    return f"{name} {'at least' if rising else 'at most'} {limit:g}"
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table as a list of rows of plain JSON values, the index first."""
+    return [
+        {str(key): plain(value) for key, value in row.items()}
+        for row in table.reset_index(names=table.index.name or "line").to_dict(orient="records")
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Return a NumPy or pandas scalar as a JSON value; NaN and infinity become None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _relative(new: Any, old: Any) -> Any:
+    """Return ``new / old - 1``, NaN where ``old`` is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(old) == 0, np.nan, np.divide(new, old) - 1.0)[()]

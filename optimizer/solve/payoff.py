@@ -1,0 +1,59 @@
+"""The payoff table: each objective optimised alone, ties broken in favour of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..preferences import check_range
+from .problem import Goal, Problem
+
+if TYPE_CHECKING:
+    from ..scenario import Scenario
+
+Floats = NDArray[np.float64]
+Maximise = Callable[..., Any]
+
+TOLERANCE = 1e-7
+# Weight of the other objectives while one is optimised: enough to break ties, too little to move an optimum.
+TIE_BREAK = 1e-6
+
+
+def payoff_points(problem: Problem, maximise: Maximise) -> list[Any]:
+    """The solved point of each objective alone.
+
+    Ties are broken by a weight of `TIE_BREAK` on the others. For two objectives the worst values are then the
+    nadir point; for three and more they are estimates (Ehrgott & Tenfelde-Podehl, EJOR 151, 2003).
+    """
+    n = len(problem.objectives)
+    rows = np.where(np.eye(n) > 0, 1.0, TIE_BREAK)
+    return [maximise(Goal(weights=row), TOLERANCE) for row in rows]
+
+
+def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Maximise]) -> Scenario:
+    """Return the scenario with every scale given as ``payoff`` pinned to its numbers.
+
+    The table is computed under the constraints without floors, so that moving a floor does not move the scale.
+
+    Raises
+    ------
+    SpecError
+        If a KPI's range over the table is too small to mean anything.
+    """
+    scale = scenario.spec.preferences.scale
+    asked = [name for name in scenario.objectives if scale.get(name) == "payoff"]
+    if not asked:
+        return scenario
+    problem = Problem(scenario, floors=False)
+    table = np.array([point.u for point in payoff_points(problem, solver(problem))])
+    pinned = {}
+    for column, form in enumerate(problem.objectives):
+        if form.name in asked:
+            worst = float(form.kpi(table[:, column].min()))
+            best = float(form.kpi(table[column, column]))
+            check_range(form.name, worst, best, ("preferences", "scale", form.name))
+            pinned[form.name] = (worst, best)
+    return scenario.with_scale(pinned)
