@@ -1,0 +1,390 @@
+"""History of spend and KPIs: what a fit config names, read from CSV or Parquet and checked cell by cell."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import Field, StringConstraints, model_validator
+
+from ..documents import Spec
+from ..errors import DataError, SpecError
+from ..response import MAX_LENGTH, file_hash
+from .tabular import Table, read
+
+PERIODS_LIMIT = 4_000
+NUMBER_LIMIT = 1e15
+BLANK = {"", "nan", "na", "n/a", "null", "none"}
+NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?|inf(inity)?)", re.ASCII | re.IGNORECASE)
+STEP = {"day": timedelta(days=1), "week": timedelta(days=7)}
+# What a daily config has where it says nothing; the fields' own defaults are for weeks.
+DAILY = {"holdout": 28, "block": 28, "forecast": 182, "carryover": 28}
+
+# A field of the config is called `date`, which hides the type's own name there.
+Day = date
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\r\n]*$")]
+
+
+class LineSpec(Spec):
+    """Where a line's spend stands: a column (wide) or the rows that carry a label (long)."""
+
+    spend: Name | None = None
+    rows: Name | None = None
+    blank: Literal["zero"] | None = None
+
+
+class KpiSpec(Spec):
+    """Where a KPI stands: a column, or columns to add up; and how much of it all lines may bring.
+
+    ``media_share`` is what is expected before the data speak, see `regression`.
+    """
+
+    column: Name | None = None
+    sum: Annotated[list[Name], Field(min_length=1, max_length=200)] | None = None
+    blank: Literal["zero"] | None = None
+    media_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns the KPI is read from."""
+        return [self.column] if self.column is not None else list(self.sum or [])
+
+
+class LongSpec(Spec):
+    """The columns of a long file, one row a date and line: the line's label and its spend."""
+
+    line: Name
+    spend: Name
+
+
+class FitSpec(Spec):
+    """The ``fit`` config: which columns to read and how to fit them. Periods count days or weeks.
+
+    ``season`` is the number of yearly sine and cosine pairs; ``events`` gives each named event the dates it
+    touches, in the history or the forecast; ``block`` is the length of the bootstrap's blocks; ``carryover``
+    the longest an effect may last.
+    """
+
+    date: Name
+    period: Literal["day", "week"]
+    filter: dict[Name, str | int | float] = Field(default_factory=dict)
+    long: LongSpec | None = None
+    lines: Annotated[dict[Name, LineSpec], Field(min_length=1, max_length=60)]
+    kpis: Annotated[dict[Name, KpiSpec], Field(min_length=1, max_length=20)]
+    controls: list[Name] = Field(default_factory=list)
+    events: dict[Name, Annotated[list[Day], Field(min_length=1)]] = Field(default_factory=dict)
+    season: Annotated[int, Field(ge=0, le=6)] = 2
+    currency: Name | None = None
+    draws: Annotated[int, Field(ge=20, le=2000)] = 200
+    seed: Annotated[int, Field(ge=0, le=2**32)] = 1
+    holdout: Annotated[int, Field(ge=2, le=365)] = 8
+    block: Annotated[int, Field(ge=1, le=365)] = 8
+    forecast: Annotated[int, Field(ge=1, le=730)] = 26
+    carryover: Annotated[int, Field(ge=1, le=MAX_LENGTH)] = 8
+
+    @model_validator(mode="before")
+    @classmethod
+    def _daily_defaults(cls, data: Any) -> Any:
+        return {**DAILY, **data} if isinstance(data, dict) and data.get("period") == "day" else data
+
+    @model_validator(mode="after")
+    def _whole(self) -> FitSpec:
+        wanted, other, layout = ("spend", "rows", "wide (no 'long')")
+        if self.long is not None:
+            wanted, other, layout = ("rows", "spend", "long")
+        for name, line in self.lines.items():
+            if getattr(line, wanted) is None or getattr(line, other) is not None:
+                raise SpecError(
+                    f"needs '{wanted}' and no '{other}': the layout is {layout}",
+                    "'spend' names a column of a wide file, 'rows' the label of a line in a long one",
+                    path=("lines", name),
+                )
+        for name, kpi in self.kpis.items():
+            if (kpi.column is None) == (kpi.sum is None):
+                hint = "name one column, or a list of columns to add up"
+                raise SpecError("needs either 'column' or 'sum'", hint, path=("kpis", name))
+            if name in self.lines:
+                raise SpecError(f"'{name}' is also a line", "rename one of them", path=("kpis", name))
+        self._check_each_once()
+        return self
+
+    def _check_each_once(self) -> None:
+        """A column has one role; KPIs may share columns with each other, not with anything else."""
+        owner = {self.date: "the date"}
+        if self.long is not None:
+            owner |= {self.long.line: "the line's label", self.long.spend: "the spend"}
+        roles: list[tuple[tuple[str | int, ...], str, str]] = [
+            (("lines", name), line.spend or f"rows {line.rows}", f"line '{name}'")
+            for name, line in self.lines.items()
+        ]
+        roles += [(("controls", i), column, "a control") for i, column in enumerate(self.controls)]
+        for path, column, what in roles:
+            if column in owner:
+                raise SpecError(f"'{column}' is already {owner[column]}", "use each once", path=path)
+            owner[column] = what
+        for name, kpi in self.kpis.items():
+            for column in kpi.columns:
+                if column in owner or kpi.columns.count(column) > 1:
+                    what = owner.get(column, "in this sum")
+                    raise SpecError(f"'{column}' is already {what}", "use each once", path=("kpis", name))
+
+
+@dataclass(frozen=True)
+class History:
+    """A checked history: T periods without a gap, in order of time.
+
+    Attributes
+    ----------
+    dates : pandas.DatetimeIndex
+        First day of each period.
+    period : "day" or "week"
+        Their length.
+    spend : DataFrame (T, L)
+        Currency a period, by line.
+    kpis : DataFrame (T, K)
+        KPI units a period.
+    controls : DataFrame (T, C)
+        Named controls.
+    repairs : tuple of str
+        What was filled or left aside because the config asks for it.
+    file, sha256 : str
+        The file read, as the user named it, and the hash of its bytes.
+    """
+
+    dates: pd.DatetimeIndex
+    period: str
+    spend: pd.DataFrame
+    kpis: pd.DataFrame
+    controls: pd.DataFrame
+    repairs: tuple[str, ...]
+    file: str
+    sha256: str
+
+
+def load_history(path: str | Path, spec: FitSpec) -> History:
+    """Read and check a history.
+
+    Parameters
+    ----------
+    path : path
+        CSV (UTF-8, commas, first line the column names) or Parquet.
+    spec : FitSpec
+        Which columns to read.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or a cell, date or row is not usable: file, column and line are named.
+        Nothing is dropped, filled or clipped unless the config asks for it; `History.repairs` says so then.
+    SpecError
+        If the config names a column, label or filter value that the file does not hold.
+    """
+    path = Path(path)
+    table = read(path, _columns(spec))
+    repairs = _filter(table, spec)
+    days = [_day(table, row, spec.date) for row in range(len(table.places))]
+    if spec.long is None:
+        order = sorted(range(len(days)), key=days.__getitem__)
+        spend = {
+            name: _numbers(table, order, str(line.spend), line.blank, repairs, name, least=0.0)
+            for name, line in spec.lines.items()
+        }
+    else:
+        order, spend = _long_spend(table, spec, days, repairs)
+    _check_dates(table, order, days, spec)
+    kpis = {}
+    for name, kpi in spec.kpis.items():
+        parts = [_numbers(table, order, column, kpi.blank, repairs, name) for column in kpi.columns]
+        kpis[name] = [math.fsum(values) for values in zip(*parts, strict=True)]
+    controls = {name: _numbers(table, order, name, None, repairs, name) for name in spec.controls}
+    index = pd.DatetimeIndex([days[row] for row in order], name="date")
+    return History(
+        dates=index,
+        period=spec.period,
+        spend=pd.DataFrame(spend, index=index),
+        kpis=pd.DataFrame(kpis, index=index),
+        controls=pd.DataFrame(controls, index=index),
+        repairs=tuple(repairs),
+        file=str(path),
+        sha256=file_hash(path),
+    )
+
+
+def _columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
+    """Every column the config names, with the field that names it."""
+    named: dict[str, tuple[str | int, ...]] = {spec.date: ("date",)}
+    named |= {column: ("filter", column) for column in spec.filter}
+    if spec.long is None:
+        named |= {str(line.spend): ("lines", name, "spend") for name, line in spec.lines.items()}
+    else:
+        named |= {spec.long.line: ("long", "line"), spec.long.spend: ("long", "spend")}
+    for name, kpi in spec.kpis.items():
+        field: tuple[str | int, ...] = ("kpis", name, "column" if kpi.column else "sum")
+        named |= dict.fromkeys(kpi.columns, field)
+    return named | {column: ("controls", i) for i, column in enumerate(spec.controls)}
+
+
+def _filter(table: Table, spec: FitSpec) -> list[str]:
+    """Keep the rows the config asks for; say how many are left aside."""
+    before = len(table.places)
+    for column, value in spec.filter.items():
+        texts = [str(cell) for cell in table.cells[column]]
+        kept = [row for row, text in enumerate(texts) if text == str(value)]
+        if not kept:
+            seen = ", ".join(sorted(set(texts))[:5])
+            raise SpecError(f"no row has '{value}'", f"among others there are: {seen}", path=("filter", column))
+        table.cells = {name: [cells[row] for row in kept] for name, cells in table.cells.items()}
+        table.places = [table.places[row] for row in kept]
+    kept_rows = len(table.places)
+    return [f"the filter keeps {kept_rows:,} of {before:,} rows"] if kept_rows < before else []
+
+
+def _long_spend(
+    table: Table, spec: FitSpec, days: list[date], repairs: list[str]
+) -> tuple[list[int], dict[str, list[float]]]:
+    """Spend by line from one row a date and line, and the first row of each date."""
+    assert spec.long is not None
+    labels = [str(label) for label in table.cells[spec.long.line]]
+    names = {str(line.rows): name for name, line in spec.lines.items()}
+    for label, name in names.items():
+        if label not in labels:
+            seen = ", ".join(sorted(set(labels))[:8])
+            raise SpecError(
+                f"no row has '{label}'", f"among others there are: {seen}", path=("lines", name, "rows")
+            )
+    unused = sorted({label for label in labels if label not in names})
+    if unused:
+        repairs.append(f"rows of {', '.join(unused[:8])} are left aside: no line names them")
+    rows: dict[tuple[date, str], int] = {}
+    first: dict[date, int] = {}
+    shared = [column for kpi in spec.kpis.values() for column in kpi.columns] + spec.controls
+    for row, (day, label) in enumerate(zip(days, labels, strict=True)):
+        if label not in names:
+            continue
+        if (day, label) in rows:
+            raise table.fault(row, spec.date, f"{day} stands twice for '{label}'", "keep one row of each")
+        rows[day, label] = row
+        top = first.setdefault(day, row)
+        for column in shared:
+            if str(table.cells[column][row]) != str(table.cells[column][top]):
+                raise table.fault(
+                    row,
+                    column,
+                    f"differs within {day}",
+                    "a KPI or control has one value a date, in all its rows",
+                )
+    ordered = sorted(first)
+    spend = {}
+    for label, name in names.items():
+        blank, found = spec.lines[name].blank, [rows.get((day, label)) for day in ordered]
+        missing = [day for day, row in zip(ordered, found, strict=True) if row is None]
+        if missing and blank is None:
+            raise DataError(
+                f"'{label}' has no row on {missing[0]}",
+                f"add it, or state 'blank: zero' for line '{name}'",
+                path=(spec.long.line,),
+                file=table.file,
+            )
+        if missing:
+            repairs.append(f"{name}: dates without a row ({len(missing)}) are read as 0, as 'blank: zero' asks")
+        present = [row for row in found if row is not None]
+        values = iter(_numbers(table, present, spec.long.spend, blank, repairs, name, least=0.0))
+        spend[name] = [0.0 if row is None else next(values) for row in found]
+    return [first[day] for day in ordered], spend
+
+
+def _numbers(
+    table: Table,
+    rows: Iterable[int],
+    column: str,
+    blank: str | None,
+    repairs: list[str],
+    name: str,
+    least: float = -math.inf,
+) -> list[float]:
+    values, blanks = [], 0
+    for row in rows:
+        value = _number(table, row, column)
+        if value is None:
+            if blank is None:
+                hint = "fill it in; a line or KPI may state 'blank: zero' where it means none was spent or counted"
+                raise table.fault(row, column, "the cell is blank (NaN)", hint)
+            blanks, value = blanks + 1, 0.0
+        if value < least:
+            raise table.fault(row, column, f"negative spend {value:g}", "book refunds and credits elsewhere")
+        values.append(value)
+    if blanks:
+        repairs.append(f"{name}: blanks of {column} ({blanks}) are read as 0, as 'blank: zero' asks")
+    return values
+
+
+def _number(table: Table, row: int, column: str) -> float | None:
+    """A cell as a number; None if it is blank."""
+    cell = table.cells[column][row]
+    if isinstance(cell, str):
+        cell = cell.strip(" \t")
+    if cell is None or (isinstance(cell, str) and cell.lower() in BLANK):
+        return None
+    if isinstance(cell, str):
+        sound = NUMBER.fullmatch(cell) is not None
+    else:
+        sound = isinstance(cell, int | float | Decimal) and not isinstance(cell, bool)
+    shown = f"'{str(cell)[:40]}'"
+    if not sound:
+        hint = "write numbers without separators, units or signs like % and $"
+        raise table.fault(row, column, f"{shown} is not a number", hint)
+    try:
+        value = float(cell)
+    except OverflowError:
+        value = math.inf
+    if math.isnan(value):
+        return None
+    if abs(value) > NUMBER_LIMIT:
+        hint = f"numbers up to {NUMBER_LIMIT:.0e} are read"
+        raise table.fault(row, column, f"{shown} is infinite or too large", hint)
+    return value
+
+
+def _day(table: Table, row: int, column: str) -> date:
+    cell = table.cells[column][row]
+    try:
+        moment = datetime.fromisoformat(cell.strip()) if isinstance(cell, str) else cell
+    except ValueError:
+        moment = None
+    if isinstance(moment, datetime):
+        if moment.time() != datetime.min.time():
+            raise table.fault(row, column, f"{cell} is not a whole day", "write dates as 2026-01-31")
+        moment = moment.date()
+    if not isinstance(moment, date) or not 1900 <= moment.year <= 2200:
+        raise table.fault(row, column, f"{str(cell)[:40]!r} is not a date", "write dates as 2026-01-31")
+    return moment
+
+
+def _check_dates(table: Table, order: list[int], days: list[date], spec: FitSpec) -> None:
+    step = STEP[spec.period]
+    for before, row in itertools.pairwise(order):
+        gap = days[row] - days[before]
+        if not gap:
+            hint = "keep one row a date; pick a series by 'filter', or state 'long' if each line has its row"
+            raise table.fault(row, spec.date, f"{days[row]} stands twice", hint)
+        if gap != step:
+            raise table.fault(
+                row,
+                spec.date,
+                f"{days[row]} follows {days[before]}: {gap.days} days apart, not {step.days}",
+                f"every {spec.period} needs its row; 'period' says how far apart rows are",
+            )
+    if len(order) > PERIODS_LIMIT:
+        raise DataError(
+            f"{len(order):,} periods; at most {PERIODS_LIMIT:,} are fitted",
+            "keep recent ones",
+            file=table.file,
+        )

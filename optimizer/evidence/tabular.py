@@ -1,0 +1,129 @@
+"""Columns of a CSV or Parquet file as cells, each with its place, so that a fault can be named."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, SpecError
+
+BYTES_LIMIT = 50_000_000
+ROWS_LIMIT = 1_000_000
+
+Wanted = Mapping[str, tuple[str | int, ...]]
+
+
+@dataclass
+class Table:
+    """The columns a config names, as cells, with the place of each row in the file."""
+
+    file: str
+    cells: dict[str, list[Any]]
+    places: list[int]
+    is_text: bool
+
+    def fault(self, row: int, column: str, message: str, hint: str) -> DataError:
+        """Name a bad cell: by its line in a CSV, by its row in Parquet."""
+        if self.is_text:
+            return DataError(message, hint, path=(column,), line=self.places[row], file=self.file)
+        return DataError(f"row {self.places[row]}: {message}", hint, path=(column,), file=self.file)
+
+
+def read(path: Path, wanted: Wanted) -> Table:
+    """Read the wanted columns, each with the config field that names it; see `history.load_history`."""
+    try:
+        size = path.stat().st_size
+        if size > BYTES_LIMIT:
+            raise DataError(
+                f"the file has {size:,} bytes; at most {BYTES_LIMIT:,} are read",
+                "keep one brand's rows and the columns the config names",
+                file=str(path),
+            )
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise DataError(reason[0].lower() + reason[1:], "check the path", file=str(path)) from None
+    if not raw.strip():
+        raise DataError("the file is empty", "export it again", file=str(path))
+    if raw[:4] == b"PAR1" or path.suffix.lower() in (".parquet", ".pq"):
+        return _read_parquet(raw, str(path), wanted)
+    return _read_csv(raw, str(path), wanted)
+
+
+def _check_columns(header: Sequence[str], wanted: Wanted, file: str) -> None:
+    for column, field in wanted.items():
+        if column not in header:
+            near = difflib.get_close_matches(column, header, n=3, cutoff=0.5) or list(header)[:12]
+            if len(header) == 1 and ";" in header[0]:
+                hint = "the file seems to be separated by semicolons: save it with commas"
+            else:
+                hint = f"columns are, among others: {', '.join(near)}"
+            raise SpecError(f"{file} has no column '{column}'", hint, path=field)
+        if header.count(column) > 1:
+            raise DataError("the column stands twice in the file", "keep one", path=(column,), file=file)
+
+
+def _read_csv(raw: bytes, file: str, wanted: Wanted) -> Table:
+    for what, start in (("a spreadsheet or zip file", b"PK\x03\x04"), ("compressed", b"\x1f\x8b")):
+        if raw.startswith(start):
+            raise DataError(f"the file is {what}, not CSV or Parquet", "save it as CSV, UTF-8", file=file)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError("the file is not UTF-8 text", "save it as CSV, UTF-8", line=line, file=file) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError("the file holds a NUL byte", "export it again as CSV, UTF-8", line=line, file=file)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows, places = [], []
+    try:
+        header = next(reader)
+        _check_columns(header, wanted, file)
+        spots = {column: header.index(column) for column in wanted}
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise DataError(
+                    f"the row has {len(row)} cells, the header {len(header)}",
+                    "put text with commas in quotes, and write every cell",
+                    line=reader.line_num,
+                    file=file,
+                )
+            rows.append([row[spot] for spot in spots.values()])
+            places.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(f"not CSV: {error}", "check the quotes", line=reader.line_num, file=file) from None
+    _check_rows(len(rows), file)
+    return Table(file, {column: [row[i] for row in rows] for i, column in enumerate(spots)}, places, True)
+
+
+def _read_parquet(raw: bytes, file: str, wanted: Wanted) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        source = pq.ParquetFile(pa.BufferReader(raw))
+        _check_columns(list(source.schema_arrow.names), wanted, file)
+        _check_rows(int(source.metadata.num_rows), file)
+        content = source.read(columns=list(wanted))
+        cells = {column: content.column(column).to_pylist() for column in wanted}
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        first = (str(error).strip().splitlines() or ["unreadable"])[0].rstrip(".")
+        raise DataError(f"not a whole Parquet file: {first}", "export it again", file=file) from None
+    return Table(file, cells, list(range(1, len(cells[next(iter(wanted))]) + 1)), False)
+
+
+def _check_rows(rows: int, file: str) -> None:
+    if rows == 0:
+        raise DataError("the file has column names and no rows", "export it again", file=file)
+    if rows > ROWS_LIMIT:
+        raise DataError(
+            f"the file has {rows:,} rows; at most {ROWS_LIMIT:,} are read", "keep one brand's rows", file=file
+        )

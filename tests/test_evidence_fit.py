@@ -1,0 +1,329 @@
+"""The fit: does it recover what is known, does it stay the same under other units, and is it repeatable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optimizer import documents, response
+from optimizer.errors import DataError, SpecError
+from optimizer.evidence.fit import Fit, check_history, fit, run_fit
+from optimizer.evidence.history import FitSpec, History, load_history
+from optimizer.evidence.regression import grid, saturated
+
+DATA = Path(__file__).parents[1].parent / "shared" / "data"
+CONJURA = Path(__file__).parent / "conjura" / "fit.yaml"
+LINES = ("tv", "search", "social", "video", "radio")
+
+
+def needs(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    return path
+
+
+def spec_of(lines: tuple[str, ...] = LINES, kpis: tuple[str, ...] = ("sales",), **fields: Any) -> FitSpec:
+    return FitSpec(
+        date="date",
+        period=fields.pop("period", "week"),
+        lines={line: {"spend": line} for line in lines},
+        kpis={kpi: {"column": kpi} for kpi in kpis},
+        **{"draws": 60, **fields},
+    )
+
+
+def history_of(spend: pd.DataFrame, kpis: pd.DataFrame, period: str = "week") -> History:
+    index = pd.date_range("2022-01-03", periods=len(spend), freq="7D" if period == "week" else "D")
+    spend.index = kpis.index = index
+    return History(index, period, spend, kpis, pd.DataFrame(index=index), (), "h.csv", "0" * 64)
+
+
+def simulate(seed: int, periods: int = 104, noise: float = 0.04) -> tuple[History, pd.Series]:
+    """A brand with five lines of different size, return, carry-over and saturation; and the true shares."""
+    rng = np.random.default_rng(seed)
+    spend = np.empty((len(LINES), periods))
+    for i, level in enumerate(np.exp(rng.normal(8, 1, len(LINES)))):
+        wave = rng.normal(size=periods)
+        for t in range(1, periods):
+            wave[t] = 0.6 * wave[t - 1] + 0.8 * wave[t]
+        spend[i] = level * np.exp(0.5 * wave) * (rng.random(periods) < (0.5 if i % 2 else 1.0))
+    typical = spend.sum(axis=1) / (spend > 0).sum(axis=1)
+    curve = np.array([[rng.uniform(0, 0.6), np.exp(rng.uniform(-0.7, 1.4))] for _ in LINES])
+    effect = np.array(
+        [
+            saturated(spend[[i]], typical[[i]], curve[[i]], 8)[0, 0] * share
+            for i, share in enumerate(spend.sum(axis=1) * np.exp(rng.normal(0, 0.7, len(LINES))))
+        ]
+    )
+    effect *= 0.3 / effect.mean(axis=1).sum()
+    t = np.arange(periods)
+    base = 0.7 + 0.1 * t / periods + 0.08 * np.sin(2 * np.pi * t / 52.18)
+    sales = 5000 * (base + effect.sum(axis=0) + rng.normal(0, noise, periods))
+    share = pd.Series(5000 * effect.sum(axis=1) / sales.sum(), LINES)
+    return history_of(pd.DataFrame(spend.T, columns=LINES), pd.DataFrame({"sales": sales})), share
+
+
+def shares(found: Fit, kpi: str = "sales") -> pd.DataFrame:
+    return pd.DataFrame({line: e["share"] for line, e in found.diagnostics["effects"][kpi].items()}).T
+
+
+def test_true_effects_lie_in_their_intervals() -> None:
+    inside, errors = [], []
+    for seed in range(12):
+        history, truth = simulate(seed)
+        found = shares(fit(history, spec_of()))
+        inside += list((found["low"] <= truth) & (truth <= found["high"]))
+        errors.append(float((found["mean"] - truth).abs().sum()))
+    # 90 % intervals; the lines of one history are not independent, so some room is left.
+    assert np.mean(inside) >= 0.8
+    assert np.mean(errors) < 0.15
+
+
+def test_pymc_marketing_simulation() -> None:
+    """Two channels whose true effects are known (simulated by PyMC-Marketing's example notebook)."""
+    path = needs(DATA / "simulated" / "mmm_roas_data.csv")
+    spec = FitSpec(
+        date="date",
+        period="week",
+        lines={"x1": {"spend": "x1"}, "x2": {"spend": "x2"}},
+        kpis={"y": {"column": "y"}},
+        controls=["z"],
+    )
+    truth = pd.read_csv(path)
+    found = shares(fit(load_history(path, spec), spec), "y")
+    # What the file's own counterfactual series take away when a channel is switched off.
+    for line, without in (("x1", "y01"), ("x2", "y02")):
+        share = (truth["y"] - truth[without]).sum() / truth["y"].sum()
+        assert found.loc[line, "low"] <= share <= found.loc[line, "high"]
+
+
+def test_curves_in_the_model_add_up_to_the_reported_shares() -> None:
+    history, _ = simulate(3)
+    found = fit(history, spec_of())
+    model, total = found.model, float(history.kpis["sales"].sum())
+    weights = model.weights()
+    for i, line in enumerate(model.lines):
+        spend = history.spend[line].to_numpy()
+        by_draw = []
+        for d in range(model.draws):
+            w = weights[d, 0, i]
+            known = np.convolve(np.ones(len(spend)), w)[: len(spend)]
+            a = np.convolve(spend, w)[: len(spend)] / known
+            by_draw.append(model.scale[d, 0, i] * np.sum(a / (model.first[d, 0, i] + a)) / total)
+        assert np.mean(by_draw) == pytest.approx(shares(found).loc[line, "mean"], rel=1e-9)
+
+
+def test_model_describes_the_periods_after_the_history() -> None:
+    history, _ = simulate(3)
+    found = fit(history, spec_of(forecast=30, carryover=6, currency="GBP"))
+    model = found.model
+    assert model.start == (history.dates[-1] + timedelta(days=7)).date()
+    assert (model.period, model.lines, model.kpis) == ("week", LINES, ("sales",))
+    assert model.baseline.shape == (60, 1, 30)
+    assert model.concave().all()
+    np.testing.assert_array_equal(model.history, history.spend.to_numpy()[-6:].T)
+    np.testing.assert_array_equal(model.observed[:, 1], history.spend.max().to_numpy())
+    # The base grows from 0.7 to 0.8 of 5000 and swings by 0.08.
+    assert 0.55 * 5000 < model.baseline.mean() < 1.0 * 5000
+    assert model.attributes["currency"] == "GBP"
+    assert model.notes == found.notes
+
+
+@pytest.mark.parametrize(("spend_unit", "kpi_unit"), [(1e6, 1.0), (1.0, 1e6), (1e-6, 1e-6), (0.79, 1e3)])
+def test_units_change_nothing_but_units(spend_unit: float, kpi_unit: float) -> None:
+    history, _ = simulate(4)
+    other = replace(history, spend=history.spend * spend_unit, kpis=history.kpis * kpi_unit)
+    one, two = (fit(given, spec_of()).model for given in (history, other))
+    np.testing.assert_allclose(two.scale, one.scale * kpi_unit, rtol=1e-6, atol=1e-9 * kpi_unit)
+    np.testing.assert_allclose(two.first, one.first * spend_unit, rtol=1e-9)
+    np.testing.assert_array_equal(two.rate, one.rate)
+    np.testing.assert_allclose(two.baseline, one.baseline * kpi_unit, rtol=1e-6)
+
+
+def test_order_of_lines_and_kpis_changes_nothing() -> None:
+    history, _ = simulate(4)
+    history = replace(history, kpis=history.kpis.assign(visits=history.kpis["sales"] ** 0.5))
+    kpis = ("sales", "visits")
+    one = fit(history, spec_of(kpis=kpis)).model
+    two = fit(history, spec_of(LINES[::-1], kpis[::-1])).model
+    assert two.lines == LINES[::-1]
+    same = two.select(kpis, LINES)
+    for name in ("scale", "first", "rate", "baseline", "observed", "history"):
+        np.testing.assert_array_equal(getattr(same, name), getattr(one, name))
+
+
+def test_kpis_that_move_together_do_so_in_the_draws() -> None:
+    history, _ = simulate(6)
+    history = replace(history, kpis=history.kpis.assign(revenue=history.kpis["sales"] * 30.0))
+    model = fit(history, spec_of(kpis=("sales", "revenue"))).model
+    np.testing.assert_allclose(model.scale[:, 1], 30.0 * model.scale[:, 0], rtol=1e-6, atol=1e-6)
+
+
+def test_a_line_that_never_varied_keeps_the_expectation_and_its_doubt() -> None:
+    history, _ = simulate(7)
+    spend = history.spend.copy()
+    spend["radio"] = spend["radio"].mean()
+    found = fit(replace(history, spend=spend), spec_of(draws=200))
+    effect = found.diagnostics["effects"]["sales"]["radio"]
+    expected = 0.3 * found.diagnostics["lines"]["radio"]["share_of_spend"]
+    assert effect["learned"] < 0.01
+    assert effect["share"]["mean"] == pytest.approx(expected, rel=0.3)
+    assert effect["share"]["low"] < 0.1 * expected
+    assert effect["share"]["high"] > 2 * expected
+    assert any("radio: spend never varied" in note for note in found.notes)
+
+
+def test_lines_that_moved_together_are_named() -> None:
+    history, _ = simulate(8)
+    spend = history.spend.assign(search=history.spend["tv"] * 0.3)
+    found = fit(replace(history, spend=spend), spec_of())
+    pairs = [sorted(pair["lines"]) for pair in found.diagnostics["alike"]]
+    assert ["search", "tv"] in pairs
+    assert any("cannot tell their effects apart" in note for note in found.notes)
+
+
+def test_notes_warn_of_a_useless_fit_and_a_negative_baseline() -> None:
+    history, _ = simulate(9)
+    rng = np.random.default_rng(0)
+    noise = pd.DataFrame({"sales": rng.exponential(10.0, len(history.dates)) ** 2}, index=history.dates)
+    found = fit(replace(history, kpis=noise), spec_of(season=6))
+    text = "\n".join(found.notes)
+    assert "do not trust its level" in text
+    assert "falls below zero" in text
+    assert found.model.baseline.min() < 0
+
+
+def test_events_are_taken_out_and_repeated_where_dated() -> None:
+    history, _ = simulate(10)
+    sales = history.kpis["sales"].copy()
+    sales.iloc[[20, 72]] += 20_000.0
+    history = replace(history, kpis=sales.to_frame())
+    days = [(history.dates[20] + timedelta(days=5)).date(), history.dates[72].date()]
+    after = history.dates[-1].date() + timedelta(days=7 * 4)
+    found = fit(history, spec_of(events={"sale": [*days, after]}))
+    baseline = found.model.baseline[:, 0].mean(axis=0)
+    assert baseline[3] - baseline[[2, 4]].mean() == pytest.approx(20_000, rel=0.05)
+    assert found.diagnostics["kpis"]["sales"]["r2"] > 0.9
+    with pytest.raises(SpecError, match="outside history"):
+        fit(history, spec_of(events={"sale": [*days, after.replace(year=2035)]}))
+
+
+def test_daily_history_with_a_weekly_pattern() -> None:
+    rng = np.random.default_rng(2)
+    n = 400
+    spend = pd.DataFrame({"tv": rng.gamma(2.0, 50.0, n), "search": rng.gamma(2.0, 20.0, n)})
+    weekend = np.where(np.arange(n) % 7 >= 5, 300.0, 0.0)
+    sales = 1000 + weekend + 200 * spend["tv"] / (100 + spend["tv"]) + rng.normal(0, 20, n)
+    spec = spec_of(("tv", "search"), period="day", draws=20, season=1)
+    assert (spec.holdout, spec.carryover) == (28, 28)
+    found = fit(history_of(spend, pd.DataFrame({"sales": sales}), "day"), spec)
+    assert found.diagnostics["kpis"]["sales"]["r2"] > 0.9
+    assert found.diagnostics["kpis"]["sales"]["holdout"]["error"] < 0.04
+    week = found.model.baseline[:, 0, :7].mean(axis=0)
+    assert np.ptp(week) == pytest.approx(300, rel=0.2)
+
+
+def config_of(folder: Path, extra: str = "") -> tuple[Path, Path]:
+    history, _ = simulate(11, periods=60)
+    table = history.spend.join(history.kpis).rename_axis("date").reset_index()
+    table.to_csv(folder / "h.csv", index=False)
+    lines = "\n".join(f"  {line}: {{spend: {line}}}" for line in LINES)
+    text = f"date: date\nperiod: week\nlines:\n{lines}\nkpis:\n  sales: {{column: sales}}\ndraws: 30\n{extra}"
+    (folder / "fit.yaml").write_text(text, encoding="utf-8")
+    return folder / "h.csv", folder / "fit.yaml"
+
+
+def test_same_bytes_twice_and_readable_files(tmp_path: Path) -> None:
+    paths = config_of(tmp_path)
+    heard: list[float] = []
+    found = run_fit(*paths, tmp_path / "a", heard.append)
+    run_fit(*paths, tmp_path / "b")
+    assert heard[-1] == 1.0
+    for name in ("response.nc", "fit.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["fit.json", "response.nc"]
+    content = json.loads((tmp_path / "a" / "fit.json").read_text(encoding="utf-8"))
+    assert content["diagnostics"] == json.loads(json.dumps(found.diagnostics))
+    assert content["about"]["rows"] == 60
+    assert content["config"]["seed"] == 1
+    loaded = response.load(tmp_path / "a" / "response.nc")
+    np.testing.assert_array_equal(loaded.scale, found.model.scale)
+    assert loaded.notes == found.notes
+
+
+def test_another_seed_gives_other_draws_about_the_same(tmp_path: Path) -> None:
+    one = run_fit(*config_of(tmp_path)).model
+    two = run_fit(*config_of(tmp_path, "seed: 2\n")).model
+    assert not np.array_equal(one.scale, two.scale)
+    np.testing.assert_allclose(one.baseline.mean(), two.baseline.mean(), rtol=0.1)
+
+
+def test_results_that_cannot_be_written(tmp_path: Path) -> None:
+    paths = config_of(tmp_path)
+    (tmp_path / "out").write_text("a file, not a folder")
+    with pytest.raises(DataError) as caught:
+        run_fit(*paths, tmp_path / "out")
+    assert caught.value.file == str(tmp_path / "out")
+    assert check_history(*paths)[0].repairs == ()
+
+
+def test_tables_hold_every_line_and_kpi(tmp_path: Path) -> None:
+    found = run_fit(*config_of(tmp_path, "currency: GBP\n"))
+    tables = found.tables()
+    assert list(tables["lines"]["line"]) == list(LINES)
+    assert len(tables["effects"]) == len(LINES)
+    assert "per 1,000 GBP" in tables["effects"].columns
+    assert list(tables["kpis"]["KPI"]) == ["sales"]
+
+
+@pytest.fixture(scope="module")
+def conjura() -> Fit:
+    path = needs(DATA / "conjura" / "weekly.parquet")
+    begun = perf_counter()
+    found = run_fit(path, CONJURA)
+    assert perf_counter() - begun < 20
+    return found
+
+
+def test_real_brand_finds_the_clicks_each_channel_reports(conjura: Fit) -> None:
+    """The fit sees paid clicks in total only; the file also has them by channel, so it can be checked."""
+    spec = documents.check(documents.read(CONJURA), FitSpec)
+    table = pd.read_parquet(DATA / "conjura" / "weekly.parquet")
+    table = table[table["MMM_TIMESERIES_ID"] == spec.filter["MMM_TIMESERIES_ID"]]
+    inside = {}
+    for line, effect in conjura.diagnostics["effects"]["clicks"].items():
+        column = str(spec.lines[line].spend)
+        clicks = table[column.replace("_SPEND", "_CLICKS")].sum() / table[column].sum()
+        inside[line] = effect["return"]["low"] <= clicks <= effect["return"]["high"]
+    assert sum(inside.values()) >= 5
+    assert inside["performance_max"]
+    assert inside["facebook"]
+    assert inside["paid_search"]
+
+
+def test_real_brand_is_sane_and_says_what_it_cannot_know(conjura: Fit) -> None:
+    for effect in conjura.diagnostics["effects"]["revenue"].values():
+        assert 0 <= effect["return"]["mean"] < 10
+    for kpi in ("new_customers", "revenue"):
+        assert 0.02 < conjura.diagnostics["kpis"][kpi]["media_share"]["mean"] < 0.6
+        assert conjura.diagnostics["kpis"][kpi]["r2"] > 0.8
+    text = "\n".join(conjura.notes)
+    assert "Mostly off" in text
+    assert "video" in text
+    assert "not what caused what" in text
+    assert conjura.model.observed.shape == (6, 2)
+    assert len(conjura.repairs) == 11
+
+
+def test_shared_grid_is_ordered_by_rate_and_half() -> None:
+    points = grid("week")
+    assert len(points) == 36
+    assert (np.diff(points[:, 0]) >= 0).all()
