@@ -1,0 +1,273 @@
+"""The command line: a thin layer over the public names. Heavy libraries load inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .front import Front
+    from .plan import Plan
+    from .scenario import Scenario
+
+DONE, FINDING, BAD_INPUT = 0, 1, 2
+CSV_NOTE = (
+    "In CSV files, text that begins with = + - @, a tab or a line break gets a leading ' so that no spreadsheet "
+    "runs it as a formula."
+)
+
+app = typer.Typer(
+    name="campaign-optimizer",
+    help="Plan a media budget against several KPIs under stated trade-offs, with a proof of how good the plan is.",
+    epilog="Exit codes: 0 done; 1 a finding (no plan keeps the rules, a check failed); 2 bad input.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario, a YAML file.")]
+OutDir = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where the files go.", show_default="./results/<scenario file>"),
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process if not given.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A line's name that the terminal cannot show must not stop the plan.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app(args=None if argv is None else list(argv), prog_name="campaign-optimizer")
+    except OptimizerError as error:
+        from .report.formats import clean
+
+        print(f"error: {clean(error)}", file=sys.stderr)
+        return FINDING if isinstance(error, InfeasibleError | SolverError) else BAD_INPUT
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    return DONE
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The scenario to write, a YAML file.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+) -> None:
+    """Write a commented starter scenario that plans as it stands."""
+    from importlib import resources
+
+    from .report.files import check_directory, write_all
+
+    if file.is_dir():
+        raise DataError("is a directory", "name a file, such as scenario.yaml", file=str(file))
+    if file.exists() and not force:
+        raise DataError("exists already", "name another file, or add --force to overwrite it", file=str(file))
+    check_directory(file.parent)
+    text = resources.files("optimizer").joinpath("starter.yaml").read_text(encoding="utf-8")
+    write_all(file.parent, {file.name: text.replace("THIS_FILE", file.name)})
+    console = _console()
+    console.print(f"Wrote {file}. Next: campaign-optimizer plan {file}", markup=False, highlight=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a scenario, for editors that complete and check as you type."""
+    import json
+
+    from .scenario import ScenarioSpec
+
+    found = ScenarioSpec.model_json_schema()
+    found = {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+    print(json.dumps(found, indent=1, allow_nan=False))
+
+
+@app.command(epilog=CSV_NOTE)
+def plan(
+    scenario: ScenarioFile,
+    out: OutDir = None,
+    front: Annotated[
+        bool, typer.Option("--front", help="Also compute the front and show it in the report.")
+    ] = False,
+) -> None:
+    """Find the best plan under the scenario's stated preferences; print it and write a report."""
+    directory = _directory(out, scenario)
+    given, found = _solve(scenario)
+    _finish(given, found, _frontier(given, None) if front else None, directory)
+
+
+@app.command(epilog=CSV_NOTE)
+def front(
+    scenario: ScenarioFile,
+    out: OutDir = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="Stop when plans not yet found could add at most this share to the front.", min=1e-6, max=0.5
+        ),
+    ] = 0.01,
+) -> None:
+    """Find the plans among which no KPI can be had better without another getting worse.
+
+    The plan under the stated preferences comes with them.
+    """
+    directory = _directory(out, scenario)
+    given, found = _solve(scenario)
+    _finish(given, found, _frontier(given, tolerance), directory)
+
+
+@app.command()
+def fit(
+    history: Annotated[Path, typer.Argument(metavar="HISTORY", help="Weekly or daily history, CSV or Parquet.")],
+    config: Annotated[Path, typer.Option("--config", metavar="FIT", help="Which columns to read, a YAML file.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the response model goes.")],
+) -> None:
+    """Fit response curves with uncertainty to a history of spend and KPIs."""
+    from .evidence.fit import run_fit
+    from .report.files import check_directory
+    from .report.fitting import print_fit
+
+    check_directory(out)
+    with _progress("Fitting") as progress:
+        found = run_fit(history, config, out_dir=out, progress=progress)
+    console = _console()
+    print_fit(console, found)
+    _say_where(console, out, ("response.nc", "fit.json"))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="SCENARIO|HISTORY", help="A scenario (YAML), or a history.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FIT", help="For a history: which columns to read.")
+    ] = None,
+) -> None:
+    """Say whether a scenario or a history is sound, and what will be made of it. Writes nothing."""
+    if config is not None:
+        _check_history(file, config)
+    elif file.suffix.lower() in (".csv", ".parquet", ".pq", ".tsv"):
+        raise SpecError(
+            "a history needs --config", "name the fit config that says which columns to read", file=str(file)
+        )
+    else:
+        _check_scenario(file)
+
+
+def _check_scenario(file: Path) -> None:
+    from .report.tables import print_check
+    from .report.view import View
+    from .scenario import Scenario
+    from .solve.routes import solve
+
+    given = Scenario.load(file)
+    console = _console()
+    try:
+        found = solve(given)
+    except (InfeasibleError, SolverError):
+        console.print(f"{file} reads well, but there is no plan:", markup=False, highlight=False)
+        raise
+    print_check(console, file.name, View(found, given))
+
+
+def _check_history(file: Path, config: Path) -> None:
+    from .evidence.fit import check_history
+    from .report.fitting import print_history
+
+    history, spec = check_history(file, config)
+    print_history(_console(), history, spec)
+
+
+def _solve(file: Path) -> tuple[Scenario, Plan]:
+    from .scenario import Scenario
+    from .solve.routes import solve
+
+    given = Scenario.load(file)
+    return given, solve(given)
+
+
+def _frontier(given: Scenario, tolerance: float | None) -> Front:
+    from .solve.routes import frontier
+
+    with _progress("Front") as progress:
+        if tolerance is None:
+            return frontier(given, progress=progress)
+        return frontier(given, tolerance=tolerance, progress=progress)
+
+
+def _finish(given: Scenario, found: Plan, front: Front | None, directory: Path) -> None:
+    """Compute every file, write them, then print."""
+    from .report import tables
+    from .report.files import csv_text, json_text, resolved_text, write_all
+    from .report.html import render
+    from .report.view import View
+
+    view = View(found, given, front)
+    files = {
+        "plan.json": json_text(view.data),
+        "spend.csv": csv_text(found.allocation),
+        "outcomes.csv": csv_text(found.outcomes),
+        "scenario.resolved.yaml": resolved_text(found.scenario, directory),
+    }
+    if front is not None and view.front_data is not None:
+        files["front.json"] = json_text(view.front_data)
+        files["front.csv"] = csv_text(front.points.rename_axis("point"))
+    files["report.html"] = render(view)
+    write_all(directory, files)
+    console = _console()
+    tables.print_plan(console, view)
+    tables.print_front(console, view)
+    _say_where(console, directory, files)
+
+
+def _directory(out: Path | None, scenario: Path) -> Path:
+    from .report.files import check_directory
+
+    directory = out if out is not None else Path("results") / scenario.stem
+    check_directory(directory)
+    return directory
+
+
+def _say_where(console: Console, directory: Path, files: Sequence[str] | dict[str, str] = ()) -> None:
+    console.print()
+    names = f": {', '.join(sorted(files))}" if files else ""
+    console.print(f"Written to {directory}{names}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar on stderr while something runs; nothing where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns: list[Any] = [TextColumn(label), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=1.0)
+        yield lambda done: bar.update(task, completed=done)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What a fit and a history check print: figures to judge the evidence by, before it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from .formats import DASH, between, clean, number, percent
+from .tables import block, columns, print_warnings, two
+
+if TYPE_CHECKING:
+    from ..evidence.fit import Fit
+    from ..evidence.history import FitSpec, History
+
+
+def print_fit(console: Console, fit: Fit) -> None:
+    """Print a fit: how well it foretells, what it saw of each line, what each line does, what it cannot tell."""
+    about = fit.model.attributes
+    console.print(Text(f"{about['rows']} {fit.spec.period}s, {about['first']} to {about['last']}", style="dim"))
+    for title, table in (
+        (f"How well the fit foretells the last {fit.spec.holdout} {fit.spec.period}s, left out of it", _kpis(fit)),
+        (f"What the history saw of each line, spend a {fit.spec.period}", _lines(fit)),
+        ("What each line does", _effects(fit)),
+    ):
+        console.print()
+        console.print(block(title, table))
+    print_warnings(console, fit.repairs, "Filled or left aside on reading, as the config asks")
+    print_warnings(console, fit.notes, "What the data cannot tell")
+
+
+def _kpis(fit: Fit) -> Any:
+    table = columns("KPI", "Error", "of mean", "of last year", "R2 fitted", "Media share")
+    for name, kpi in fit.diagnostics["kpis"].items():
+        held, share = kpi["holdout"], kpi["media_share"]
+        table.add_row(
+            clean(name),
+            Text(percent(held["error"]), style="bold"),
+            percent(held["error_of_mean"]),
+            percent(held["error_of_last_year"]),
+            _plain(kpi["r2"]),
+            two(percent(share["mean"]), _range(share)),
+        )
+    return table
+
+
+def _lines(fit: Fit) -> Any:
+    table = columns("Line", "Lowest", "Mean", "Highest", "Periods on", "Own movement")
+    for name, line in fit.diagnostics["lines"].items():
+        table.add_row(
+            clean(name),
+            number(line["low"]),
+            number(line["mean"]),
+            number(line["high"]),
+            number(line["periods_on"]),
+            percent(line["own_movement"]),
+        )
+    return table
+
+
+def _effects(fit: Fit) -> Any:
+    table = columns("KPI", "Line", "Share of KPI", f"Per 1,000 {fit.spec.currency or 'spent'}", "Learned", words=2)
+    for kpi, by_line in fit.diagnostics["effects"].items():
+        for line, effect in by_line.items():
+            share, gain = effect["share"], {key: 1000 * value for key, value in effect["return"].items()}
+            table.add_row(
+                clean(kpi),
+                clean(line),
+                two(percent(share["mean"]), _range(share)),
+                two(number(gain["mean"]), between(gain["low"], gain["high"])),
+                percent(effect["learned"]),
+            )
+        table.add_section()
+    return table
+
+
+def _range(interval: dict[str, float]) -> str:
+    return f"{percent(interval['low'])} to {percent(interval['high'])}"
+
+
+def _plain(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2f}"
+
+
+def print_history(console: Console, history: History, spec: FitSpec) -> None:
+    """Print that a history is sound: its extent, each line's spend, each KPI, what was filled or left aside."""
+    first, last = history.dates[0].date(), history.dates[-1].date()
+    console.print(Text(f"{len(history.dates)} {history.period}s, {first} to {last}", style="dim"))
+    for title, frame in (("Spend", history.spend), ("KPIs", history.kpis), ("Controls", history.controls)):
+        if not len(frame.columns):
+            continue
+        table = columns(title, "Lowest", "Mean", "Highest", "Total", f"{history.period.title()}s at zero")
+        for name in frame.columns:
+            values = frame[name]
+            table.add_row(
+                clean(name),
+                *(number(float(x)) for x in (values.min(), values.mean(), values.max(), values.sum())),
+                number(float((values == 0).sum())),
+            )
+        unit = (
+            f", {spec.currency} a {history.period}"
+            if title == "Spend" and spec.currency
+            else f" a {history.period}"
+        )
+        console.print()
+        console.print(block(title + unit, table))
+    print_warnings(console, history.repairs, "Filled or left aside on reading, as the config asks")
+    console.print()
+    console.print(Text(f"{clean(history.file)} is sound.", style="green"))

@@ -1,0 +1,201 @@
+"""The facts behind every table and chart, gathered once: the JSON, and what the scenario says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..front import Front
+from ..plan import Plan
+from ..preferences import Floor, bound, floor_label
+from ..scenario import Scenario
+from . import formats
+from .files import versions
+
+Row = dict[str, Any]
+ROLES = ("objective", "guardrail", "counter", "monitor")
+DEFINITIONS = ("goal", "level", "layer", "horizon", "proxy_for", "so_what", "source", "calculation")
+MARGINAL = "marginal "
+
+
+@dataclass(frozen=True)
+class View:
+    """A plan, and a front where one was computed, ready to be shown.
+
+    Attributes
+    ----------
+    plan : Plan
+        The plan under the stated preferences.
+    given : Scenario
+        The scenario as the file states it, its scales not yet frozen.
+    front : Front, optional
+        The front, if asked for.
+    """
+
+    plan: Plan
+    given: Scenario
+    front: Front | None = None
+
+    @cached_property
+    def data(self) -> Row:
+        """The content of plan.json."""
+        return {**self.plan.to_dict(), "totals": self._totals(), "scale": self._scale(), "versions": versions()}
+
+    @cached_property
+    def front_data(self) -> Row | None:
+        """The content of front.json, if there is a front."""
+        return None if self.front is None else {**self.front.to_dict(), "versions": versions()}
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario with its scales frozen."""
+        return self.plan.scenario
+
+    @property
+    def currency(self) -> str:
+        """The scenario's currency code."""
+        return self.scenario.spec.currency
+
+    @property
+    def horizon(self) -> str:
+        """The horizon in words."""
+        horizon = self.scenario.spec.horizon
+        plural = "" if horizon.periods == 1 else "s"
+        return f"{horizon.periods} {horizon.every}{plural} from {horizon.start.isoformat()}"
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether the response holds more than one draw."""
+        return int(self.data["draws"]) > 1
+
+    @property
+    def has_observed(self) -> bool:
+        """Whether the evidence says what spend it has seen."""
+        return any(row["observed_high"] is not None for row in self.data["allocation"])
+
+    @property
+    def weighted(self) -> bool:
+        """Whether several KPIs are optimised together, on the stated scale."""
+        return len(self.scenario.objectives) > 1
+
+    @cached_property
+    def kpis(self) -> list[Row]:
+        """KPIs by role: outcomes, ``verdict``, guardrail ``limit``, ``rule``, ``today_breaks``, definitions."""
+        floors = self.scenario.spec.preferences.floors
+        rules = {rule["rule"]: rule for rule in self.data["rules"]}
+        rows = []
+        for outcome in self.data["outcomes"]:
+            name = outcome["kpi"]
+            row: Row = {**outcome, "limit": "", "limit_value": None, "rule": None, "today_breaks": False}
+            if name in floors:
+                rising = outcome["direction"] == "maximize"
+                limit, today = bound(floors[name]), outcome["current"]
+                row["limit"], row["limit_value"] = "at least" if rising else "at most", limit
+                row["rule"] = rules[floor_label(name, floors[name], rising)]
+                # A floor over draws is not held against today's expected value: that would be another question.
+                expected = not isinstance(floors[name], Floor) and today is not None and today != limit
+                row["today_breaks"] = expected and (today < limit) == rising
+            row["verdict"] = _verdict(outcome)
+            rows.append({**row, **self._definition(name)})
+        return sorted(rows, key=lambda row: ROLES.index(row["role"]))
+
+    def _definition(self, name: str) -> Row:
+        kpi = self.scenario.spec.kpis[name]
+        formula, parts = kpi.formula or ("", [])
+        joiner = {"ratio": " / ", "product": " × ", "sum": " + ", "difference": " − "}.get(formula, "")
+        words = joiner.join(part if isinstance(part, str) else f"{part:g}" for part in parts)
+        return {**{key: getattr(kpi, key) or "" for key in DEFINITIONS}, "formula": words}
+
+    @property
+    def marginals(self) -> list[str]:
+        """The objectives that lines add to directly."""
+        return [name for name in self.scenario.objectives if name in self.scenario.tree.leaves]
+
+    @cached_property
+    def lines(self) -> list[Row]:
+        """Lines with their allocation, ``marginals`` in the order of `marginals`, and the observed range."""
+        return [
+            {**row, "marginals": [row[f"{MARGINAL}{name}"] for name in self.marginals]}
+            for row in self.data["allocation"]
+        ]
+
+    @property
+    def rules(self) -> list[Row]:
+        """Rules and floors, those that bind first."""
+        return sorted(self.data["rules"], key=lambda rule: not rule["binding"])
+
+    @property
+    def totals(self) -> Row:
+        """Total spend ``current`` and ``plan``, their ``difference`` and ``change``."""
+        found: Row = self.data["totals"]
+        return found
+
+    def _totals(self) -> Row:
+        current, plan = float(self.scenario.current.sum()), float(self.plan.spend.sum())
+        change = plan / current - 1.0 if current else None
+        return {"current": current, "plan": plan, "difference": plan - current, "change": change}
+
+    @property
+    def scale(self) -> list[Row]:
+        """Pinned scales: ``worst`` and ``best`` in KPI units, ``weight``, ``part`` of all weights, ``origin``."""
+        found: list[Row] = self.data["scale"]
+        return found
+
+    def _scale(self) -> list[Row]:
+        preferences = self.scenario.spec.preferences
+        total = sum(preferences.weights.values())
+        rows = []
+        for name in self.scenario.objectives:
+            ends = preferences.scale.get(name)
+            if not self.weighted or ends is None or ends == "payoff":
+                continue
+            weight = preferences.weights.get(name)
+            payoff = self.given.spec.preferences.scale.get(name) == "payoff"
+            rows.append(
+                {
+                    "kpi": name,
+                    "unit": self.scenario.spec.kpis[name].unit,
+                    "worst": ends[0],
+                    "best": ends[1],
+                    "weight": weight,
+                    "part": None if weight is None else weight / total,
+                    "origin": "payoff table, without guardrails" if payoff else "stated",
+                }
+            )
+        return rows
+
+    @property
+    def tradeoff(self) -> list[str]:
+        """A trade-off stated otherwise than by weights, in sentences."""
+        preferences, currency = self.scenario.spec.preferences, self.currency
+        found = [
+            f"One unit of {name} is worth {value:g} {currency}." for name, value in preferences.values.items()
+        ]
+        for pair in preferences.exchange:
+            first, second = (f"{amount:g} of {name}" for name, amount in pair.items())
+            found.append(f"{first} is worth as much as {second}.")
+        found += [f"The target for {name} is {value:g}." for name, value in preferences.targets.items()]
+        for place, step in enumerate(preferences.order, start=1):
+            found.append(f"Priority {place}: {step.kpi}; the later ones may cost {step.slack:.1%} of its best.")
+        return found
+
+    @property
+    def proof(self) -> str:
+        """The plan's certificate in one sentence."""
+        return formats.plan_proof(self.data["certificate"])
+
+    @property
+    def front_proof(self) -> str:
+        """The front's certificate in one sentence."""
+        if self.front_data is None:
+            return ""
+        return formats.front_proof(self.front_data["certificate"], len(self.front_data["points"]))
+
+
+def _verdict(outcome: Row) -> str:
+    """Say whether the expected change is for the better: ``better``, ``worse`` or nothing."""
+    today, plan, direction = outcome["current"], outcome["expected"], outcome["direction"]
+    if today is None or plan is None or not direction or today == plan:
+        return ""
+    return "better" if (plan > today) == (direction == "maximize") else "worse"
