@@ -5,6 +5,7 @@ stays quick.
 """
 
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
+from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
 from .plan import Certificate, Plan
 from .response import ResponseModel
@@ -15,7 +16,9 @@ from .solve.routes import frontier, solve
 __all__ = [
     "Certificate",
     "DataError",
+    "Explanation",
     "Front",
+    "ImpliedTradeoff",
     "InfeasibleError",
     "OptimizerError",
     "Plan",
@@ -23,7 +26,9 @@ __all__ = [
     "Scenario",
     "SolverError",
     "SpecError",
+    "explain",
     "frontier",
+    "implied_tradeoff",
     "simulate",
     "solve",
 ]

@@ -1,4 +1,4 @@
-"""What is allowed: named rules over lines, compiled to one polyhedron ``A x <= b``."""
+"""What is allowed: named rules over lines, as a scenario states them, and the polyhedron they compile to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
-from scipy import sparse
 
 from .documents import Spec
 from .errors import SpecError
@@ -17,13 +16,15 @@ from .errors import SpecError
 Floats = NDArray[np.float64]
 Money = Annotated[float, Field(ge=0, le=1e15)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Growth = Annotated[float, Field(ge=0, le=1000)]
+Period = Annotated[int, Field(ge=1)]
 Selector = dict[str, str | list[str]]
 
 
 class Change(Spec):
     """How far a line may move from its current spend, as a share of it: ``up: 0.5`` is at most +50 %."""
 
-    up: Annotated[float, Field(ge=0, le=1000)] | None = None
+    up: Growth | None = None
     down: Share | None = None
 
 
@@ -42,8 +43,7 @@ class Line(Spec):
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
-        if self.max is not None and self.min > self.max:
-            raise SpecError(f"min {self.min:,g} is above max {self.max:,g}", "swap or mend them", path=("min",))
+        _ordered(self.min, self.max)
         return self
 
     @property
@@ -61,14 +61,39 @@ class Budget(Spec):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.total is None) == (self.max is None):
-            raise SpecError("needs either 'total' or 'max'", "total: spend exactly; max: spend at most")
+            raise SpecError("needs 'total' or 'max', and not both", "total: spend exactly; max: spend at most")
+        return self
+
+    @property
+    def amount(self) -> float:
+        """The money there is."""
+        return self.total if self.total is not None else self.max or 0.0
+
+
+class GroupBudget(Spec):
+    """Spend of the selected lines together, currency; over the periods ``first`` to ``last`` where given."""
+
+    select: Selector | None = None
+    min: Money | None = None
+    max: Money | None = None
+    first: Period | None = None
+    last: Period | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.min is None and self.max is None:
+            raise SpecError("needs 'min', 'max' or both", "currency over the horizon, or over its periods")
+        _ordered(self.min, self.max)
+        _ordered(self.first, self.last, "first", "last")
         return self
 
 
 class ShareRule(Spec):
-    """Share of total spend that the selected lines take together."""
+    """Share of spend that the selected lines take together: of all lines, or of those ``of`` selects."""
 
     select: Selector
+    of: Selector | None = None
     min: Share | None = None
     max: Share | None = None
     name: str | None = None
@@ -77,22 +102,92 @@ class ShareRule(Spec):
     def _some(self) -> Self:
         if self.min is None and self.max is None:
             raise SpecError("needs 'min', 'max' or both", "shares are between 0 and 1")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise SpecError(f"min {self.min:g} is above max {self.max:g}", "swap them", path=("min",))
+        _ordered(self.min, self.max)
         return self
 
 
+class MinimumIfOn(Spec):
+    """Each selected line spends nothing, or at least ``amount`` (currency over the horizon)."""
+
+    select: Selector
+    amount: Annotated[float, Field(gt=0, le=1e15)]
+
+
+class MostOn(Spec):
+    """At most ``lines`` of the selected lines spend anything."""
+
+    select: Selector | None = None
+    lines: Annotated[int, Field(ge=0)]
+
+
+class Pacing(Spec):
+    """How far spend may move from one period to the next, as a share of the earlier one."""
+
+    select: Selector | None = None
+    up: Growth | None = None
+    down: Share | None = None
+
+
 class ConstraintsSpec(Spec):
-    """The ``constraints`` block."""
+    """The ``constraints`` block; ``reserve`` is money of the budget kept back for tests."""
 
     budget: Budget
+    reserve: Money = 0.0
     change: Change | None = None
+    groups: list[GroupBudget] = []
     shares: list[ShareRule] = []
+    pacing: list[Pacing] = []
+    minimum_if_on: list[MinimumIfOn] = []
+    most_on: list[MostOn] = []
+
+    @model_validator(mode="after")
+    def _reserve(self) -> Self:
+        if self.reserve > self.budget.amount:
+            raise SpecError(
+                f"the reserve {self.reserve:,g} is above the budget {self.budget.amount:,g}",
+                "lower it",
+                path=("reserve",),
+            )
+        return self
+
+
+def _ordered(low: float | None, high: float | None, least: str = "min", most: str = "max") -> None:
+    if low is not None and high is not None and low > high:
+        raise SpecError(f"{least} {low:,g} is above {most} {high:,g}", "swap or mend them", path=(least,))
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Rules on which lines are on at all.
+
+    Attributes
+    ----------
+    decided : (L,) bool
+        Lines whose being on or off is a decision.
+    least : (L,)
+        Currency a decided line spends at least when on.
+    most : tuple of (name, (L,) bool, int)
+        At most so many of these lines are on.
+    names : tuple of str
+        What the minimum of each line says; empty for lines without one.
+    """
+
+    decided: NDArray[np.bool_]
+    least: Floats
+    most: tuple[tuple[str, NDArray[np.bool_], int], ...]
+    names: tuple[str, ...]
+
+    def kept(self, spend: Floats, tolerance: float) -> bool:
+        """Whether a plan (L,) keeps the rules, to ``tolerance`` of currency."""
+        on = spend > tolerance
+        enough = spend >= self.least - tolerance
+        counts = [int((on & mask).sum()) <= count for _, mask, count in self.most]
+        return bool(np.all(~on | enough | ~self.decided)) and all(counts)
 
 
 @dataclass(frozen=True)
 class Polyhedron:
-    """All plans that keep every rule: ``A x <= b``, and ``A x = b`` in the rows marked ``equal``.
+    """All plans that keep the linear rules: ``A x <= b``, and ``A x = b`` in the rows marked ``equal``.
 
     Attributes
     ----------
@@ -104,12 +199,15 @@ class Polyhedron:
         Rows that hold with equality.
     names : tuple of str
         What each row says, for people.
+    switches : Switches or None
+        On/off rules, where there are any.
     """
 
     A: Any
     b: Floats
     equal: NDArray[np.bool_]
     names: tuple[str, ...]
+    switches: Switches | None = None
 
     def box(self) -> tuple[Floats, Floats]:
         """Lower and upper bound of each variable that the single-variable rows give: (L,), (L,)."""
@@ -133,30 +231,8 @@ class Polyhedron:
         return np.where(self.equal, -np.abs(room), room)
 
 
-class _Rows:
-    """Collects rows while rules are compiled."""
-
-    def __init__(self, n_lines: int) -> None:
-        self.n_lines = n_lines
-        self.rows: list[Floats] = []
-        self.b: list[float] = []
-        self.equal: list[bool] = []
-        self.names: list[str] = []
-
-    def add(self, name: str, row: Floats, bound: float, equal: bool = False) -> None:
-        self.rows.append(row)
-        self.b.append(bound)
-        self.equal.append(equal)
-        self.names.append(name)
-
-    def unit(self, index: int, sign: float = 1.0) -> Floats:
-        row = np.zeros(self.n_lines)
-        row[index] = sign
-        return row
-
-
-def chosen(select: Selector, lines: Sequence[Line], path: tuple[str | int, ...]) -> NDArray[np.bool_]:
-    """Return which lines a selector picks: (L,) bool.
+def chosen(select: Selector | None, lines: Sequence[Line], path: tuple[str | int, ...]) -> NDArray[np.bool_]:
+    """Return which lines a selector picks: (L,) bool; None picks all.
 
     Raises
     ------
@@ -164,6 +240,8 @@ def chosen(select: Selector, lines: Sequence[Line], path: tuple[str | int, ...])
         For an attribute no line has, a value no line has, or a selection that is empty.
     """
     picked = np.ones(len(lines), dtype=bool)
+    if select is None:
+        return picked
     for key, wanted in select.items():
         values = [line.attributes.get(key) for line in lines]
         known = sorted({value for value in values if value is not None})
@@ -184,57 +262,9 @@ def chosen(select: Selector, lines: Sequence[Line], path: tuple[str | int, ...])
     return picked
 
 
-def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec) -> Polyhedron:
-    """Compile lines and rules into one polyhedron over spend by line.
-
-    Raises
-    ------
-    SpecError
-        For a selector that picks nothing, or a change limit on a line without current spend.
-    """
-    rows = _Rows(len(lines))
-    everything = np.ones(len(lines))
-    if rules.budget.total is not None:
-        rows.add("budget: total", everything, rules.budget.total, equal=True)
-    elif rules.budget.max is not None:
-        rows.add("budget: at most", everything, rules.budget.max)
-    for index, line in enumerate(lines):
-        _line_rows(rows, index, line, rules.change)
-    for index, rule in enumerate(rules.shares):
-        picked = chosen(rule.select, lines, ("constraints", "shares", index, "select"))
-        label = rule.name or _describe(rule.select)
-        if rule.max is not None:
-            rows.add(f"share of {label}: at most {rule.max:.0%}", picked.astype(float) - rule.max, 0.0)
-        if rule.min is not None:
-            rows.add(f"share of {label}: at least {rule.min:.0%}", rule.min - picked.astype(float), 0.0)
-    return Polyhedron(
-        sparse.csr_matrix(np.array(rows.rows)), np.array(rows.b), np.array(rows.equal), tuple(rows.names)
-    )
-
-
-def _line_rows(rows: _Rows, index: int, line: Line, change: Change | None) -> None:
-    if line.locked:
-        rows.add(f"{line.name}: locked", rows.unit(index), line.current, equal=True)
-        return
-    rows.add(f"{line.name}: min", rows.unit(index, -1.0), -line.min)
-    if line.max is not None:
-        rows.add(f"{line.name}: max", rows.unit(index), line.max)
-    limit = change if line.change is None else None if line.change == "free" else line.change
-    if limit is None:
-        return
-    if line.current == 0 and limit.up is not None:
-        raise SpecError(
-            "a change limit in percent keeps a line without current spend at zero",
-            f"give '{line.name}' its own 'change: free' and a max, or 'locked: true'",
-            path=("lines", index, "current"),
-        )
-    if limit.up is not None:
-        rows.add(f"{line.name}: change up {limit.up:.0%}", rows.unit(index), line.current * (1 + limit.up))
-    if limit.down is not None:
-        least = -line.current * (1 - limit.down)
-        rows.add(f"{line.name}: change down {limit.down:.0%}", rows.unit(index, -1.0), least)
-
-
-def _describe(select: Selector) -> str:
+def describe(select: Selector | None) -> str:
+    """Name a selection in words."""
+    if select is None:
+        return "all lines"
     parts = [f"{key} {value if isinstance(value, str) else '/'.join(value)}" for key, value in select.items()]
     return ", ".join(parts)

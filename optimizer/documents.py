@@ -11,19 +11,26 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
+    DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
     NodeEvent,
+    ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
 )
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.resolver import VersionedResolver
 
 from .errors import OptimizerError, SpecError
 
 SIZE_LIMIT = 4_000_000
 DEPTH_LIMIT = 32
 ERRORS_SHOWN = 5
+DIGITS = 40
+
+Place = tuple[str | int, ...]
 
 
 class Spec(BaseModel):
@@ -88,8 +95,12 @@ def parse(text: str, file: str | None = None) -> Document:
     """Parse YAML text into plain dicts, lists and scalars; see `read` for what is refused."""
     try:
         _refuse_unsafe(text, file)
-        node = YAML(typ="safe", pure=True).compose(text)
-        data = YAML(typ="safe", pure=True).load(text)
+        node = _reader().compose(text)
+        lines: dict[Place, int] = {}
+        _note_lines(node, (), lines, file)
+        data = _reader().load(text)
+    except SpecError:
+        raise
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = (error.problem or error.context or "not valid YAML").strip().splitlines()[0]
@@ -101,25 +112,48 @@ def parse(text: str, file: str | None = None) -> Document:
             hint = "check indentation, colons and quotes near this line"
         line = mark.line + 1 if mark else None
         raise SpecError(problem, hint, line=line, file=file) from None
-    except (YAMLError, ValueError, OverflowError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "not valid YAML"
-        raise SpecError(first, "check the file's text", file=file) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(
+            f"the character U+{int(error.character):04X} may not stand in YAML", "remove it", line=line, file=file
+        ) from None
+    except (YAMLError, ValueError, OverflowError, RecursionError):
+        raise SpecError(
+            "holds something that cannot be read", "look for odd numbers, dates or characters", file=file
+        ) from None
     if not isinstance(data, dict):
         what = "is empty" if data is None else "does not hold fields and values"
         raise SpecError(f"the file {what}", "start from 'campaign-optimizer new FILE'", file=file)
-    lines: dict[tuple[str | int, ...], int] = {}
-    _note_lines(node, (), lines)
     return Document(data, lines, file)
+
+
+class _PlainResolver(VersionedResolver):
+    """Leaves dates as text, for the model to check, and merge keys as keys, for the model to refuse."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        # Resolved once more as if it stood in quotes.
+        return super().resolve(kind, value, (False, True)) if str(tag).endswith((":timestamp", ":merge")) else tag
+
+
+def _reader() -> YAML:
+    reader = YAML(typ="safe", pure=True)
+    reader.Resolver = _PlainResolver
+    return reader
 
 
 def _refuse_unsafe(text: str, file: str | None) -> None:
     depth = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
+    for event in _reader().parse(text):
         line = event.start_mark.line + 1
+        if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
+            raise SpecError("directives (%YAML, %TAG) are not read", "remove the line", line=line, file=file)
         if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor):
             raise SpecError(
                 "anchors and aliases (& and *) are not read", "write the value out", line=line, file=file
             )
+        if isinstance(event, ScalarEvent):
+            _refuse_odd_scalar(event, line, file)
         tag = getattr(event, "ctag", None) or getattr(event, "tag", None)
         if tag is not None and str(tag) not in ("", "None"):
             raise SpecError(f"the tag {tag} is not read", "remove it: plain values only", line=line, file=file)
@@ -131,17 +165,31 @@ def _refuse_unsafe(text: str, file: str | None) -> None:
             depth -= 1
 
 
-def _note_lines(node: Node | None, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> None:
+def _refuse_odd_scalar(event: ScalarEvent, line: int, file: str | None) -> None:
+    if event.style is None and len(event.value) > DIGITS and event.value.lstrip("+-").replace("_", "").isdigit():
+        raise SpecError(
+            f"a number with {len(event.value)} digits", f"at most {DIGITS} are read", line=line, file=file
+        )
+    if any("\ud800" <= character <= "\udfff" for character in event.value):
+        raise SpecError(
+            "half of a two-part character (a lone surrogate)", "write the character itself", line=line, file=file
+        )
+
+
+def _note_lines(node: Node | None, path: Place, lines: dict[Place, int], file: str | None) -> None:
     if node is None:
         return
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, MappingNode):
         for key, value in node.value:
-            lines[(*path, key.value)] = key.start_mark.line + 1
-            _note_lines(value, (*path, key.value), lines)
+            line = key.start_mark.line + 1
+            if not isinstance(key, ScalarNode):
+                raise SpecError("a field's name must be plain text", "mend it", line=line, file=file)
+            lines[(*path, key.value)] = line
+            _note_lines(value, (*path, key.value), lines, file)
     elif isinstance(node, SequenceNode):
         for index, value in enumerate(node.value):
-            _note_lines(value, (*path, index), lines)
+            _note_lines(value, (*path, index), lines, file)
 
 
 def check(document: Document, model: type[Model]) -> Model:
@@ -178,10 +226,18 @@ def _fault(document: Document, item: Any) -> SpecError:
         message, hint = "is missing", "add it"
     elif kind == "finite_number":
         message, hint = "must be a finite number", "NaN, infinity and numbers above 1e308 are not read"
-    elif kind in ("float_type", "int_type", "string_type", "float_parsing"):
+    elif kind in ("float_type", "int_type", "int_from_float", "string_type"):
         wanted = {"f": "a number", "i": "a whole number", "s": "text"}[kind[0]]
-        message = f"must be {wanted}, not {item['input']!r}"
-        hint = "write numbers without quotes, separators or units"
+        message = f"must be {wanted}, not {_short(item['input'])}"
+        hint = "put it in quotes" if kind[0] == "s" else "write numbers without quotes, separators or units"
+    elif kind in ("model_type", "dict_type", "model_attributes_type"):
+        message, hint = (
+            f"must hold fields and values, not {_short(item['input'])}",
+            "see 'campaign-optimizer schema'",
+        )
+    elif kind == "union_tag_not_found":
+        key = item["ctx"]["discriminator"].strip("'")
+        message, hint, path = "is missing", "say which it is, as the schema lists them", (*path, key)
     elif kind.startswith("union_tag"):
         key = item["ctx"]["discriminator"].strip("'")
         known = item["ctx"].get("expected_tags", "one of those in the schema")
@@ -192,6 +248,11 @@ def _fault(document: Document, item: Any) -> SpecError:
     fault = SpecError(message, hint, path=path)
     document.locate(fault)
     return fault
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _document_path(data: Any, location: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -61,8 +61,11 @@ class DataError(OptimizerError):
     """A data file (history, response model, results) cannot be used as it is."""
 
 
-class SpecError(OptimizerError):
-    """A scenario or configuration says something impossible, unclear or unknown."""
+class SpecError(OptimizerError, ValueError):
+    """A scenario or configuration says something impossible, unclear or unknown.
+
+    A ``ValueError`` too, so that one raised inside a pydantic validator is collected with the field's path.
+    """
 
 
 class InfeasibleError(OptimizerError):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .preferences import Floor, bound, floor_label, measure
 from .simulate import Simulator, kpi_values
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ class Certificate:
     guarantee : "global", "local" or "none"
         ``global``: no plan that keeps the rules is better than ``bound``.
     value, bound : float
-        The plan's objective and the proven bound: on the stated scale where KPIs are weighted (1 is best on
-        all), else in the KPI's unit, higher is better.
+        The plan's objective and the proven bound.
     gap : float
-        ``bound - value``: as it is on the stated scale, else as a share of the bound.
+        How far ``value`` is from ``bound``: as it is on the stated scale, else as a share of the bound.
+    measure : str
+        What the two are in: ``scale`` (1 is best on every KPI), ``steps`` (of the scale, above the targets),
+        the currency, or a KPI.
     route : str
         The solver module that found it.
     why : str
@@ -46,6 +49,7 @@ class Certificate:
     value: float
     bound: float
     gap: float
+    measure: str
     route: str
     why: str
 
@@ -82,12 +86,24 @@ class Plan:
         better than today's), then ``unit``, ``direction``, ``role``.
         """
         scenario = self.scenario
-        plans = np.stack([scenario.current, self.spend.to_numpy(dtype=float)])
-        leaves = Simulator.of(scenario).outcomes(plans)
-        by_draw = kpi_values(scenario, leaves, plans)
-        expected = kpi_values(scenario, leaves.mean(axis=1), plans)
-        rows = {name: self._outcome(name, expected[name], by_draw[name]) for name in by_draw}
+        expected = kpi_values(scenario, self._leaves.mean(axis=1), self._plans)
+        rows = {name: self._outcome(name, expected[name], draws) for name, draws in self._by_draw.items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kpi")
+
+    @cached_property
+    def _plans(self) -> Floats:
+        """Today's spend and the plan's: (2, L)."""
+        return np.stack([self.scenario.current, self.spend.to_numpy(dtype=float)])
+
+    @cached_property
+    def _leaves(self) -> Floats:
+        """Additive KPIs of both, by draw: (2, D, K)."""
+        return Simulator.of(self.scenario).outcomes(self._plans)
+
+    @cached_property
+    def _by_draw(self) -> dict[str, Floats]:
+        """Every KPI of both, by draw: (2, D)."""
+        return kpi_values(self.scenario, self._leaves, self._plans)
 
     def _outcome(self, name: str, expected: Floats, by_draw: Floats) -> dict[str, Any]:
         kpi = self.scenario.spec.kpis[name]
@@ -97,8 +113,10 @@ class Plan:
         row |= dict.fromkeys(("low", "high"), np.nan) | {"change": _relative(expected[1], expected[0])}
         row |= dict.fromkeys(("change_low", "change_high", "p_better"), np.nan)
         if len(plan) > 1:
-            row["low"], row["high"] = np.quantile(plan, tails)
-            row["change_low"], row["change_high"] = np.quantile(_relative(plan, today), tails)
+            if np.all(np.isfinite(plan)):
+                row["low"], row["high"] = np.quantile(plan, tails)
+            if np.all(today > 0):
+                row["change_low"], row["change_high"] = np.quantile(_relative(plan, today), tails)
             if kpi.direction is not None:
                 sign = 1.0 if kpi.direction == "maximize" else -1.0
                 row["p_better"] = float(np.mean(sign * (plan - today) > 0))
@@ -150,11 +168,13 @@ class Plan:
             for name, room in zip(polyhedron.names, slack, strict=True)
         }
         for name, limit in self.scenario.spec.preferences.floors.items():
-            value = float(self.outcomes.loc[name, "expected"])
             rising = self.scenario.spec.kpis[name].direction == "maximize"
-            room = value - limit if rising else limit - value
+            value = float(self.outcomes.loc[name, "expected"])
+            if isinstance(limit, Floor):
+                value = measure(limit, self._by_draw[name][1], rising)
+            room = value - bound(limit) if rising else bound(limit) - value
             label = floor_label(name, limit, rising)
-            rows[label] = {"slack": room, "binding": bool(room <= BINDING * abs(limit))}
+            rows[label] = {"slack": room, "binding": bool(room <= BINDING * abs(bound(limit)))}
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
         table["shadow_price"] = [self.prices.get(name, np.nan) for name in table.index]
         return table
@@ -170,7 +190,7 @@ class Plan:
         for claim in self.scenario.spec.claims:
             row = self.outcomes.loc[claim.kpi]
             if claim.change is not None:
-                stated, found = f"{claim.change:+.1%}", f"{row['change']:+.1%}"
+                stated, found = f"{100 * claim.change:+.1f} %", f"{100 * row['change']:+.1f} %"
                 miss = abs(row["change"] - claim.change)
             else:
                 stated = f"{claim.today:g} -> {claim.plan:g}"
@@ -216,11 +236,6 @@ class Plan:
         }
 
 
-def floor_label(name: str, limit: float, rising: bool) -> str:
-    """Name a floor (or ceiling) in words."""
-    return f"{name} {'at least' if rising else 'at most'} {limit:g}"
-
-
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table as a list of rows of plain JSON values, the index first."""
     return [
@@ -239,6 +254,6 @@ def plain(value: Any) -> Any:
 
 
 def _relative(new: Any, old: Any) -> Any:
-    """Return ``new / old - 1``, NaN where ``old`` is zero."""
+    """Return ``new / old - 1``, NaN where ``old`` is not positive: a change in percent says nothing there."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.asarray(old) == 0, np.nan, np.divide(new, old) - 1.0)[()]
+        return np.where(np.asarray(old) > 0, np.divide(new, old) - 1.0, np.nan)[()]

@@ -244,12 +244,13 @@ def load(path: str | Path) -> ResponseModel:
 
     path = Path(path)
     if not path.is_file():
-        raise DataError("no such file", "make it with 'campaign-optimizer fit'", file=str(path))
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise DataError(what, "name a file made with 'campaign-optimizer fit'", file=str(path))
     try:
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             return _from_dataset(dataset.load())
     except DataError as error:
-        error.file = str(path)
+        error.file, error.hint = str(path), error.hint or "make the file anew with 'campaign-optimizer fit'"
         raise
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         first = (str(error).strip().splitlines() or ["unreadable"])[0]

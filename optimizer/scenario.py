@@ -13,19 +13,33 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from . import documents, preferences, response
-from .constraints import ConstraintsSpec, Line, Polyhedron, compile_rules
+from .constraints import ConstraintsSpec, Line, Polyhedron
 from .documents import Document, Spec
 from .errors import DataError, OptimizerError, SpecError
 from .kpis import Kpi, KpiTree
 from .preferences import PreferencesSpec
 from .response import ResponseModel, ResponseSpec
+from .rules import compile_rules
 
 Floats = NDArray[np.float64]
 DAYS = {"day": 1, "week": 7}
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _currency(code: str) -> str:
+    if len(code) != 3 or not code.isascii() or not code.isupper():
+        raise SpecError(f"{code!r} is not a currency code", "three capital letters, such as EUR, GBP or USD")
+    return code
+
+
+Flighting = Annotated[
+    Annotated[Literal["flat"], Tag("flat")]
+    | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
+    Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "flat"),
+]
 
 
 class Horizon(Spec):
@@ -57,10 +71,10 @@ class ScenarioSpec(Spec):
     """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period."""
 
     name: Name
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, AfterValidator(_currency)]
     horizon: Horizon
     lines: Annotated[list[Line], Field(min_length=1)]
-    flighting: Literal["flat"] | dict[str, list[Annotated[float, Field(ge=0)]]] = "flat"
+    flighting: Flighting = "flat"
     carry_out: bool = False
     platform_kpi: str | None = None
     kpis: Annotated[dict[Name, Kpi], Field(min_length=1)]
@@ -169,7 +183,7 @@ class Scenario:
         else:
             model = _load_response(spec.response, tree.leaves, names, directory)
             model, notes = _at_horizon(model, spec.horizon)
-        polyhedron = compile_rules(spec.lines, spec.constraints)
+        polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec))
         return cls(spec, tree, objectives, model, polyhedron, (*spec.notes, *model.notes, *notes), directory)
 
     @property
@@ -190,10 +204,7 @@ class Scenario:
     @cached_property
     def shares(self) -> Floats:
         """Share of each line's total spend by period: (L, T)."""
-        periods = self.spec.horizon.periods
-        if self.spec.flighting == "flat":
-            return np.full((len(self.lines), periods), 1.0 / periods)
-        return np.array([self.spec.flighting[name] for name in self.lines])
+        return _shares(self.spec)
 
     @cached_property
     def baseline(self) -> Floats:
@@ -242,12 +253,18 @@ class Scenario:
             return "objective"
         return "guardrail" if name in self.spec.preferences.floors else "monitor"
 
-    def with_scale(self, scale: Mapping[str, tuple[float, float]]) -> Scenario:
-        """Return the scenario with the ends ``(worst, best)`` of these KPIs pinned."""
+    def with_scale(self, scale: Mapping[str, tuple[float, float] | Literal["payoff"]]) -> Scenario:
+        """Return the scenario with these scales pinned to ``(worst, best)``, or left to the payoff table."""
         data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
-        pinned = {name: [float(worst), float(best)] for name, (worst, best) in scale.items()}
+        pinned = {name: ends if ends == "payoff" else [float(end) for end in ends] for name, ends in scale.items()}
         data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
         return Scenario.from_dict(data, self.directory)
+
+
+def _shares(spec: ScenarioSpec) -> Floats:
+    if spec.flighting == "flat":
+        return np.full((len(spec.lines), spec.horizon.periods), 1.0 / spec.horizon.periods)
+    return np.array([spec.flighting[line.name] for line in spec.lines])
 
 
 def _check_flighting(spec: ScenarioSpec) -> None:

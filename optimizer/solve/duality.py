@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from .problem import Goal, Problem
+from .problem import Goal, Problem, State
 
 Floats = NDArray[np.float64]
 
 ACTIVE = 1e-7
-BESIDE_ZERO = 1e-9
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,9 @@ class Proof:
     bound : float
         No plan that keeps the rules has a higher goal.
     weights : (O,)
-        How much the goal rises with each objective form: the given weights, or those of the worst-off.
+        How much the goal rises with each objective form: the given weights and those of the worst-off.
+    held : (O,)
+        What a step of room above each ``least`` is worth.
     floors : (F,)
         What a step of room in each floor is worth.
     rows : (M,)
@@ -34,6 +35,7 @@ class Proof:
 
     bound: float
     weights: Floats
+    held: Floats
     floors: Floats
     rows: Floats
 
@@ -42,70 +44,68 @@ def prove(problem: Problem, z: Floats, goal: Goal) -> Proof:
     """Bound a concave problem from one of its plans.
 
     The Lagrangian with any multipliers >= 0 is concave and nowhere below the goal on the plans that keep the
-    rules, so its tangent at ``z``, maximised over the box, is a bound (Boyd & Vandenberghe, Convex Optimization,
-    5.1). Multipliers are those of the active rules that leave the smallest gradient (non-negative least squares).
+    rules, so its tangent at the plan, maximised over the box, is a bound (Boyd & Vandenberghe, Convex
+    Optimization, 5.1). Multipliers are those of the active rules that leave the smallest gradient (non-negative
+    least squares).
 
     Parameters
     ----------
     problem : Problem
         With concave forms.
     z : (L,)
-        Scaled spend, near the optimum for the bound to be tight.
+        Scaled spend near the optimum, for the bound to be tight.
     goal : Goal
         What is maximised.
     """
-    at = np.maximum(z, BESIDE_ZERO)
-    effects, slopes = problem.effects(at)
-    u = np.array([form.value(effects, at) for form in problem.objectives])
-    rises = np.array([form.gradient(slopes) for form in problem.objectives])
-    room = np.array([form.value(effects, at) for form in problem.floors])
-    floor_rises = np.array([form.gradient(slopes) for form in problem.floors]).reshape(len(room), len(z))
-    slack = problem.b - problem.A @ at
-    weights, held, floors, rows = _multipliers(problem, goal, u, rises, room, floor_rises, slack)
-    lagrangian = float(weights @ u + floors @ room + rows @ slack)
+    state = problem.state(problem.beside(z))
+    slack = problem.b - problem.A @ state.z
+    extra, held, floors, rows = _multipliers(problem, goal, state, slack)
+    weights = goal.weights + extra
+    lagrangian = float(weights @ state.u + floors @ state.room + rows @ slack)
     if goal.reference is not None:
-        lagrangian -= float(weights @ goal.reference)
+        lagrangian -= float(extra @ goal.reference)
     if goal.least is not None:
-        lagrangian += float(held @ (u - goal.least))
-    gradient = (weights + held) @ rises + floors @ floor_rises - rows @ problem.A
-    climb = np.maximum(gradient * (problem.upper - at), gradient * (problem.lower - at))
-    return Proof(lagrangian + float(np.maximum(climb, 0.0).sum()), weights, floors, rows)
+        lagrangian += float(held @ (state.u - goal.least))
+    gradient = (weights + held) @ state.rises + floors @ state.room_rises - rows @ problem.A
+    climb = np.maximum(gradient * (problem.upper - state.z), gradient * (problem.lower - state.z))
+    return Proof(lagrangian + float(np.maximum(climb, 0.0).sum()), weights, held, floors, rows)
 
 
 def _multipliers(
-    problem: Problem,
-    goal: Goal,
-    u: Floats,
-    rises: Floats,
-    room: Floats,
-    floor_rises: Floats,
-    slack: Floats,
+    problem: Problem, goal: Goal, state: State, slack: Floats
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Multipliers >= 0 of worst-off objectives, held objectives, floors and rows, smallest gradient first."""
-    n = len(u)
+    n = len(state.u)
     worst_off = np.zeros(n, dtype=bool)
     if goal.reference is not None:
-        lead = u - goal.reference
+        lead = state.u - goal.reference
         worst_off = lead <= lead.min() + ACTIVE
-    held = np.zeros(n, dtype=bool) if goal.least is None else u <= goal.least + ACTIVE
-    tight, active = room <= ACTIVE, problem.equal | (slack <= ACTIVE)
-    backward = problem.equal
-    parts = [rises[worst_off], rises[held], floor_rises[tight], -problem.A[active], problem.A[backward]]
-    columns = np.vstack(parts).T
-    target = np.zeros(len(problem.lower))
-    if goal.reference is None and goal.weights is not None:
-        target = -goal.weights @ rises
-    else:
+    held = np.zeros(n, dtype=bool) if goal.least is None else state.u <= goal.least + ACTIVE
+    tight, active, backward = state.room <= ACTIVE, problem.equal | (slack <= ACTIVE), problem.equal
+    parts = [
+        state.rises[worst_off],
+        state.rises[held],
+        state.room_rises[tight],
+        -problem.A[active],
+        problem.A[backward],
+    ]
+    # A line at an end of a box that no rule draws is held there by nothing in the list: leave its row out.
+    inner = ~_held_by_box(problem, state.z) if problem.boxed else np.ones(len(state.z), dtype=bool)
+    columns, target = np.vstack(parts).T[inner], (-goal.weights @ state.rises)[inner]
+    if goal.reference is not None:
         # The weights of the worst-off add up to one.
         ones = np.concatenate([np.ones(worst_off.sum()), np.zeros(columns.shape[1] - worst_off.sum())])
         columns, target = np.vstack([columns, ones]), np.append(target, 1.0)
-    found = nnls(columns, target)[0] if columns.size else np.zeros(0)
+    found = nnls(columns, target)[0] if columns.size else np.zeros(columns.shape[1])
     split = np.split(found, np.cumsum([len(part) for part in parts])[:-1])
-    weights, holding, floors, rows = np.zeros(n), np.zeros(n), np.zeros(len(room)), np.zeros(len(slack))
+    extra, holding = np.zeros(n), np.zeros(n)
+    floors, rows = np.zeros(len(state.room)), np.zeros(len(slack))
     holding[held], floors[tight], rows[active] = split[1], split[2], split[3]
     rows[backward] -= split[4]
-    if goal.reference is None and goal.weights is not None:
-        weights = goal.weights
-    else:
-        weights[worst_off] = split[0] / split[0].sum() if split[0].sum() > 0 else 1.0 / worst_off.sum()
-    return weights, holding, floors, rows
+    if goal.reference is not None:
+        extra[worst_off] = split[0] / split[0].sum() if split[0].sum() > 0 else 1.0 / worst_off.sum()
+    return extra, holding, floors, rows
+
+
+def _held_by_box(problem: Problem, z: Floats) -> NDArray[np.bool_]:
+    return (z <= problem.lower + ACTIVE) | (z >= problem.upper - ACTIVE)

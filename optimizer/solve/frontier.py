@@ -17,9 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 
-from ..errors import SpecError
+from ..errors import SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
 from ..simulate import Simulator, kpi_values
+from .chance import chance_floors
 from .convex import ConvexSolver
 from .payoff import freeze_scale, payoff_points
 from .problem import Goal, Problem
@@ -37,6 +38,7 @@ CLOSE = 1e-5
 # Three objectives and more: the payoff table's worst values may lie above the nadir, so the box starts lower.
 MARGIN = 0.1
 WHY = "every curve has falling returns, so half-spaces around the front can be proven"
+STRICT = "; floors with a probability are kept in their stricter form, on average over the worst draws"
 
 
 def outer_approximation(
@@ -50,7 +52,11 @@ def outer_approximation(
             "give two or three KPIs a weight and a scale",
             path=("preferences",),
         )
-    scenario = freeze_scale(scenario, lambda problem: ConvexSolver(problem).maximise)
+    if scenario.polyhedron.switches is not None:
+        raise SolverError(
+            "no route can prove a front under on/off rules", "drop minimum_if_on and most_on for the front"
+        )
+    scenario = freeze_scale(scenario, ConvexSolver)
     base = Problem(scenario)
     ends = payoff_points(base, ConvexSolver(base).maximise)
     table = np.array([point.u for point in ends])
@@ -97,9 +103,8 @@ class _Search:
 
     def take(self, z: Floats) -> None:
         """Keep a plan."""
-        effects, _ = self.solver.problem.effects(z)
         self.z.append(z)
-        self.values.append(np.array([form.value(effects, z) for form in self.solver.problem.objectives]))
+        self.values.append(self.solver.problem.state(z).u)
 
     def corners(self) -> Floats:
         """Corners of the outer set: (V, O)."""
@@ -123,7 +128,7 @@ class _Search:
         """Solve below the corner farthest from any plan, and cut it off."""
         corner = self.next_corner
         near = self.z[int(np.argmin(np.max(corner - np.array(self.values), axis=1)))]
-        point = self.solver.maximise(Goal(reference=corner), SOLVE_TOLERANCE, near=near)
+        point = self.solver.maximise(Goal(np.zeros(len(corner)), corner), SOLVE_TOLERANCE, near=near)
         weights = point.proof.weights
         self.outside.append(np.append(weights, -(point.proof.bound + float(weights @ corner))))
         self.take(point.z)
@@ -157,7 +162,7 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
         search.gap,
         reference,
         "frontier",
-        WHY,
+        WHY + (STRICT if chance_floors(scenario) else ""),
         search.solver.solves + len(table),
     )
     return Front(scenario, points, payoff, pd.Series(kpis[-1], index=names, name="current"), certificate)

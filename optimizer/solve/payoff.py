@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from ..scenario import Scenario
 
 Floats = NDArray[np.float64]
-Maximise = Callable[..., Any]
 
 TOLERANCE = 1e-7
 # Weight of the other objectives while one is optimised: enough to break ties, too little to move an optimum.
 TIE_BREAK = 1e-6
 
 
-def payoff_points(problem: Problem, maximise: Maximise) -> list[Any]:
+def payoff_points(problem: Problem, maximise: Callable[..., Any]) -> list[Any]:
     """The solved point of each objective alone.
 
     Ties are broken by a weight of `TIE_BREAK` on the others. For two objectives the worst values are then the
@@ -30,10 +29,10 @@ def payoff_points(problem: Problem, maximise: Maximise) -> list[Any]:
     """
     n = len(problem.objectives)
     rows = np.where(np.eye(n) > 0, 1.0, TIE_BREAK)
-    return [maximise(Goal(weights=row), TOLERANCE) for row in rows]
+    return [maximise(Goal(row), TOLERANCE) for row in rows]
 
 
-def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Maximise]) -> Scenario:
+def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Any]) -> Scenario:
     """Return the scenario with every scale given as ``payoff`` pinned to its numbers.
 
     The table is computed under the constraints without floors, so that moving a floor does not move the scale.
@@ -47,8 +46,8 @@ def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Maximise]) -> S
     asked = [name for name in scenario.objectives if scale.get(name) == "payoff"]
     if not asked:
         return scenario
-    problem = Problem(scenario, floors=False)
-    table = np.array([point.u for point in payoff_points(problem, solver(problem))])
+    problem = Problem(scenario, floors={})
+    table = np.array([point.u for point in payoff_points(problem, solver(problem).maximise)])
     pinned = {}
     for column, form in enumerate(problem.objectives):
         if form.name in asked:

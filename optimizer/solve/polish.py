@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from .duality import BESIDE_ZERO
-from .problem import Goal, Problem
+from .problem import Goal, Problem, State
 
 Floats = NDArray[np.float64]
-
-RULE_TOLERANCE = 1e-9
 
 
 def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
@@ -24,7 +21,7 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
     problem : Problem
         The scaled problem.
     start : (L,)
-        Scaled spend that keeps every rule.
+        Scaled spend that keeps every rule, or nearly.
     goal : Goal
         What to maximise.
 
@@ -33,65 +30,55 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
     (L,)
         Scaled spend in the box; whether it keeps the other rules and is better is for the caller to check.
     """
-    n, forms = len(start), [*problem.objectives, *problem.floors]
-    n_goals = len(problem.objectives)
+    n = len(start)
     reach = 0 if goal.reference is None else 1
-    weights = goal.weights if goal.weights is not None else np.zeros(n_goals)
-    seen: dict[bytes, tuple[Floats, Floats]] = {}
+    seen: dict[bytes, State] = {}
 
-    def evaluate(v: Floats) -> tuple[Floats, Floats]:
-        """Values (forms,) and gradients (forms, L + reach) at v = (z, level of the worst-off)."""
-        key = v.tobytes()
+    def state(v: Floats) -> State:
+        key = v[:n].tobytes()
         if key not in seen:
-            effects, slopes = problem.effects(np.maximum(v[:n], BESIDE_ZERO))
-            gradients = np.zeros((len(forms), n + reach))
-            gradients[:, :n] = [form.gradient(slopes) for form in forms]
             seen.clear()
-            seen[key] = np.array([form.value(effects, v[:n]) for form in forms]), gradients
+            seen[key] = problem.state(v[:n])
         return seen[key]
 
     def room(v: Floats) -> Floats:
-        values, _ = evaluate(v)
-        parts = [values[n_goals:]]
+        """Room in floors, held objectives, and the objectives above the level of the worst-off, v[n]."""
+        at = state(v)
+        parts = [at.room]
         if goal.least is not None:
-            parts.append(values[:n_goals] - goal.least)
+            parts.append(at.u - goal.least)
         if goal.reference is not None:
-            parts.append(values[:n_goals] - goal.reference - v[n])
+            parts.append(at.u - goal.reference - v[n])
         return np.concatenate(parts)
 
-    def room_slope(v: Floats) -> Floats:
-        _, gradients = evaluate(v)
-        parts = [gradients[n_goals:]]
+    def room_rises(v: Floats) -> Floats:
+        at = state(v)
+        parts = [np.pad(at.room_rises, ((0, 0), (0, reach)))]
         if goal.least is not None:
-            parts.append(gradients[:n_goals])
+            parts.append(np.pad(at.rises, ((0, 0), (0, reach))))
         if goal.reference is not None:
-            level = np.zeros(n + 1)
-            level[n] = 1.0
-            parts.append(gradients[:n_goals] - level)
+            parts.append(np.pad(at.rises, ((0, 0), (0, 1)), constant_values=-1.0))
         return np.concatenate(parts)
 
     def loss(v: Floats) -> float:
-        return -float(v[n]) if reach else -float(weights @ evaluate(v)[0][:n_goals])
+        return -float(goal.weights @ state(v).u) - (float(v[n]) if reach else 0.0)
 
-    def loss_slope(v: Floats) -> Floats:
-        if reach:
-            return np.append(np.zeros(n), -1.0)
-        return -weights @ evaluate(v)[1][:n_goals]
+    def loss_rise(v: Floats) -> Floats:
+        return -np.append(goal.weights @ state(v).rises, [1.0] * reach)
 
     rules: list[dict[str, Any]] = []
-    A = np.hstack([problem.A, np.zeros((len(problem.b), reach))])
-    several = (np.count_nonzero(problem.A, axis=1) > 1) | problem.equal
-    for kind, rows in (("ineq", several & ~problem.equal), ("eq", problem.equal)):
+    several = np.count_nonzero(problem.A, axis=1) > 1
+    for kind, rows in (("ineq", several & ~problem.equal), ("eq", several & problem.equal)):
         if rows.any():
-            rules.append(_linear(kind, A[rows], problem.b[rows]))
+            rules.append(_linear(kind, np.pad(problem.A[rows], ((0, 0), (0, reach))), problem.b[rows]))
     if problem.floors or goal.least is not None or reach:
-        rules.append({"type": "ineq", "fun": room, "jac": room_slope})
-    first = np.append(start, [goal.value(evaluate(np.append(start, [0.0] * reach))[0][:n_goals])] * reach)
+        rules.append({"type": "ineq", "fun": room, "jac": room_rises})
+    first = np.append(start, [np.min(state(start).u - goal.reference)] if goal.reference is not None else [])
     box = [*zip(problem.lower, problem.upper, strict=True), *[(None, None)] * reach]
     found = minimize(
         loss,
         first,
-        jac=loss_slope,
+        jac=loss_rise,
         bounds=box,
         constraints=rules,
         method="SLSQP",
@@ -102,10 +89,3 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
 
 def _linear(kind: str, A: Floats, b: Floats) -> dict[str, Any]:
     return {"type": kind, "fun": lambda v: b - A @ v, "jac": lambda v: -A}
-
-
-def keeps_rules(problem: Problem, z: Floats) -> bool:
-    """Whether scaled spend keeps the polyhedron to `RULE_TOLERANCE`."""
-    room = problem.b - problem.A @ z
-    room = np.where(problem.equal, -np.abs(room), room)
-    return bool(np.all(room >= -RULE_TOLERANCE))

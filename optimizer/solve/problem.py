@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError, SpecError
 from ..kpis import SPEND, Affine
-from ..plan import floor_label
+from ..preferences import Floor, bound, floor_label, tail_weights
 from ..simulate import Simulator
 
 if TYPE_CHECKING:
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+# Some curves rise infinitely steeply at zero: slopes are taken just beside it.
+BESIDE_ZERO = 1e-9
+
 
 @dataclass(frozen=True)
 class Form:
-    """``constant + kpis @ (sum over lines of effects) + spend * (sum of z)``: a KPI or a floor's slack.
+    """``constant + kpis @ (sum over lines of effects) + spend * (sum of z)``: a KPI, or the room in a floor.
 
     Attributes
     ----------
@@ -36,12 +39,16 @@ class Form:
     spend : float
         Factor of total spend in money units.
     constant : float
-        The rest.
+        The rest, mean over draws.
     unit : float
         Objectives: KPI units of one step of the form, negative where less is better. Floors: steps of the form
         for one unit of the KPI's limit; NaN where that depends on the plan.
     worst : float
         Objectives: the KPI where the form is zero.
+    tail : float, optional
+        Take the mean over this share of the worst draws instead of over all.
+    constants : (D,)
+        The rest by draw.
     """
 
     name: str
@@ -50,44 +57,69 @@ class Form:
     constant: float
     unit: float
     worst: float = 0.0
-
-    def value(self, effects: Floats, z: Floats) -> float:
-        """Evaluate at scaled effects (K, L) and scaled spend (L,)."""
-        return float(self.constant + self.kpis @ effects.sum(axis=1) + self.spend * z.sum())
+    tail: float | None = None
+    constants: Floats | None = None
 
     def kpi(self, value: Floats | float) -> Any:
         """Return the KPI in its own unit, from the form's value."""
         return self.worst + self.unit * np.asarray(value)
 
-    def gradient(self, slopes: Floats) -> Floats:
-        """Return the derivative by z: (L,), from scaled slopes (K, L)."""
-        return np.asarray(self.kpis @ slopes + self.spend)
+    def at(self, effects: Effects, z: Floats) -> tuple[float, Floats]:
+        """Value, and gradient by z (L,); both of a function that is concave where its curves are."""
+        if self.tail is None:
+            value = self.constant + self.kpis @ effects.value.mean(axis=0).sum(axis=1) + self.spend * z.sum()
+            return float(value), self.kpis @ effects.slope.mean(axis=0) + self.spend
+        values = self.constants + effects.value.sum(axis=2) @ self.kpis + self.spend * z.sum()
+        order = np.argsort(values, kind="stable")
+        weights = np.empty(len(values))
+        weights[order] = tail_weights(self.tail, len(values))
+        rises = np.einsum("d,dkl,k->l", weights, effects.slope, self.kpis) + self.spend
+        return float(weights @ values), rises
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Scaled effects and their slopes by z: (D, K, L) each."""
+
+    value: Floats
+    slope: Floats
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What to maximise over the objective forms ``u`` (O,).
+    """What to maximise over the objective forms ``u`` (O,): ``weights @ u + min(u - reference)``.
 
     Attributes
     ----------
-    weights : (O,), optional
-        Maximise ``weights @ u``.
+    weights : (O,)
+        Weighted sum; zero where only the worst-off counts.
     reference : (O,), optional
-        Maximise the worst-off, ``min(u - reference)``, instead (achievement scalarising function in direction
-        1, Wierzbicki 1980; Pascoletti & Serafini 1984).
+        Adds the worst-off, ``min(u - reference)`` (achievement scalarising function in direction 1: Wierzbicki
+        1980; with small weights its augmented form, Steuer & Choo 1983).
     least : (O,), optional
         Values every plan must reach.
     """
 
-    weights: Floats | None = None
+    weights: Floats
     reference: Floats | None = None
     least: Floats | None = None
 
     def value(self, u: Floats) -> float:
         """Return what is maximised, at ``u``."""
-        if self.reference is not None:
-            return float(np.min(u - self.reference))
-        return float(np.dot(self.weights if self.weights is not None else np.ones(len(u)), u))
+        worst = 0.0 if self.reference is None else float(np.min(u - self.reference))
+        return float(self.weights @ u) + worst
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything about one plan: forms' values and gradients by z."""
+
+    z: Floats
+    u: Floats
+    rises: Floats
+    room: Floats
+    room_rises: Floats
+    effects: Effects
 
 
 class Problem:
@@ -97,8 +129,10 @@ class Problem:
     ----------
     scenario : Scenario
         What to solve.
-    floors : bool
-        Whether the scenario's floors apply.
+    floors : mapping, optional
+        Floors to keep instead of the scenario's; ``{}`` for none.
+    box : ((L,), (L,)), optional
+        Bounds on scaled spend, in name order, beside those of the polyhedron.
 
     Attributes
     ----------
@@ -110,20 +144,42 @@ class Problem:
         The polyhedron over z.
     lower, upper : (L,)
         Box around the polyhedron; finite.
+    pinned : (L,) bool
+        Lines that must stay at zero.
+    size : (K,)
+        KPI units of one step of a scaled effect.
     objectives, floors : tuple of Form
         Objectives rise when better, on the scale where one is pinned. Floors hold when not negative.
     """
 
-    def __init__(self, scenario: Scenario, floors: bool = True) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        floors: dict[str, float | Floor] | None = None,
+        box: tuple[Floats, Floats] | None = None,
+    ) -> None:
         self.scenario = scenario
         self.simulator = Simulator.of(scenario)
         self.order = np.array(sorted(range(len(scenario.lines)), key=lambda i: scenario.lines[i]))
-        polyhedron = scenario.polyhedron
-        budget = scenario.spec.constraints.budget
-        total = budget.total if budget.total is not None else budget.max
-        self.money = float(total) if total else 1.0
-        lower, upper = polyhedron.box()
-        upper = np.minimum(upper, float(total or 0.0))
+        self.money = scenario.spec.constraints.budget.amount or 1.0
+        self.A = scenario.polyhedron.A.toarray()[:, self.order]
+        self.b = scenario.polyhedron.b / self.money
+        self.equal = scenario.polyhedron.equal
+        self.boxed = box is not None
+        # Sizes come from the whole polyhedron, so that a narrower box leaves every form as it is.
+        natural = self._natural_box()
+        self.lower, self.upper = natural if box is None else box
+        self.pinned = self.upper <= BESIDE_ZERO
+        most = self._raw(natural[1])[0].mean(axis=0).sum(axis=1)
+        self.size = np.where(most > 0, most, 1.0)
+        self.objectives = tuple(self._objective(name) for name in scenario.objectives)
+        self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
+        self.floors = tuple(self._floor(name, limit) for name, limit in self.limits.items())
+
+    def _natural_box(self) -> tuple[Floats, Floats]:
+        scenario = self.scenario
+        lower, upper = scenario.polyhedron.box()
+        upper = np.minimum(upper, scenario.spec.constraints.budget.amount)
         if np.any(lower > upper + 1e-12 * self.money):
             worst = int(np.argmax(lower - upper))
             low, high = lower[worst], upper[worst]
@@ -131,28 +187,32 @@ class Problem:
                 f"'{scenario.lines[worst]}' must spend at least {low:,.10g} and at most {high:,.10g}",
                 "loosen its min, max, change limit or the budget",
             )
-        self.lower, self.upper = lower[self.order] / self.money, upper[self.order] / self.money
-        self.A = polyhedron.A.toarray()[:, self.order]
-        self.b = polyhedron.b / self.money
-        self.equal = polyhedron.equal
-        most, _ = self._effects(self.upper)
-        self.size = np.maximum(most.sum(axis=1), 0.0)
-        self.size[self.size == 0] = 1.0
-        self.objectives = tuple(self._objective(name) for name in scenario.objectives)
-        limits = scenario.spec.preferences.floors if floors else {}
-        self.floors = tuple(self._floor(name, limit) for name, limit in limits.items())
+        return lower[self.order] / self.money, upper[self.order] / self.money
 
-    def _effects(self, z: Floats) -> tuple[Floats, Floats]:
-        """Mean effects in KPI units and slopes by z: (K, L) each, in name order."""
-        spend = np.empty(len(z))
-        spend[self.order] = z * self.money
-        value, slope = self.simulator.effects(spend)
-        return value.mean(axis=0)[:, self.order], slope.mean(axis=0)[:, self.order] * self.money
+    def _raw(self, z: Floats) -> tuple[Floats, Floats]:
+        """Effects in KPI units and slopes by z: (D, K, L) each, in name order."""
+        value, slope = self.simulator.effects(self.spend(z))
+        return value[:, :, self.order], slope[:, :, self.order] * self.money
 
-    def effects(self, z: Floats) -> tuple[Floats, Floats]:
-        """Scaled mean effects and slopes at z: (K, L) each."""
-        value, slope = self._effects(z)
-        return value / self.size[:, None], slope / self.size[:, None]
+    def beside(self, z: Floats) -> Floats:
+        """Return z (L,), moved off zero where a slope may be infinite; lines that must stay at zero stay."""
+        return np.where(self.pinned, z, np.maximum(z, BESIDE_ZERO))
+
+    def effects(self, z: Floats) -> Effects:
+        """Scaled effects at z, and slopes at `beside(z)`."""
+        value, slope = self._raw(z)
+        beside = self.beside(z)
+        if np.any(beside != z):
+            slope = self._raw(beside)[1]
+        slope = np.where(self.pinned, 0.0, slope)
+        return Effects(value / self.size[:, None], slope / self.size[:, None])
+
+    def state(self, z: Floats) -> State:
+        """Evaluate every form at z (L,)."""
+        effects = self.effects(z)
+        u, rises = _stack([form.at(effects, z) for form in self.objectives], len(z))
+        room, room_rises = _stack([form.at(effects, z) for form in self.floors], len(z))
+        return State(z, u, rises, room, room_rises, effects)
 
     def spend(self, z: Floats) -> Floats:
         """Currency by line, in the scenario's order."""
@@ -160,16 +220,25 @@ class Problem:
         spend[self.order] = z * self.money
         return spend
 
+    def scaled(self, spend: Floats) -> Floats:
+        """Scaled spend in name order, from currency in the scenario's order."""
+        return np.asarray(spend, dtype=float)[self.order] / self.money
+
+    def slack(self, z: Floats) -> Floats:
+        """Room in each row of the polyhedron, minus the miss in equality rows: (M,)."""
+        room = self.b - self.A @ z
+        return np.where(self.equal, -np.abs(room), room)
+
     @cached_property
     def straight(self) -> NDArray[np.bool_]:
         """Which effects are straight lines in spend: (K, L)."""
         return self.scenario.response.linear()[:, self.order]
 
-    def _scaled(self, affine: Affine) -> tuple[Floats, float, float]:
+    def _parts(self, affine: Affine) -> tuple[Floats, float, Floats]:
         leaves = self.scenario.tree.leaves
         factors = np.array([affine.coefficients.get(name, 0.0) for name in leaves])
-        constant = affine.constant + float(factors @ self.simulator.baseline.mean(axis=0))
-        return factors * self.size, affine.coefficients.get(SPEND, 0.0) * self.money, constant
+        constants = affine.constant + self.simulator.baseline @ factors
+        return factors * self.size, affine.coefficients.get(SPEND, 0.0) * self.money, constants
 
     def _objective(self, name: str) -> Form:
         scenario = self.scenario
@@ -180,40 +249,44 @@ class Problem:
                 "optimise its parts, and bound it under preferences.floors",
                 path=("kpis", name),
             )
-        kpis, spend, constant = self._scaled(affine)
+        kpis, spend, constants = self._parts(affine)
         rising = scenario.spec.kpis[name].direction == "maximize"
         ends = scenario.spec.preferences.scale.get(name)
         if ends is None or ends == "payoff":
             size = float(np.abs(kpis).sum() + abs(spend)) or 1.0
             worst, best = (0.0, size) if rising else (size, 0.0)
         else:
-            worst, best = ends
+            worst, best = float(ends[0]), float(ends[1])
         span = best - worst
         self._check_concave(name, kpis / span)
-        return Form(name, kpis / span, spend / span, (constant - worst) / span, span, worst)
+        return Form(name, kpis / span, spend / span, (float(constants.mean()) - worst) / span, span, worst)
 
-    def _floor(self, name: str, limit: float) -> Form:
+    def _floor(self, name: str, limit: float | Floor) -> Form:
         tree = self.scenario.tree
-        sign = 1.0 if self.scenario.spec.kpis[name].direction == "maximize" else -1.0
+        rising = self.scenario.spec.kpis[name].direction == "maximize"
         affine, sides = tree.affine(name), tree.ratio(name)
-        if affine is not None:
-            room = (affine + Affine({}, -limit)) * sign
-            per_unit = 1.0
-        elif sides is not None:
+        per_unit = 1.0
+        if affine is None and sides is not None and not (isinstance(limit, Floor) and limit.cvar):
             # numerator / denominator >= limit, exactly, as numerator - limit x denominator >= 0
-            room = (sides[0] + sides[1] * -limit) * sign
-            per_unit = float("nan")
-        else:
+            affine, per_unit = sides[0] + sides[1] * -bound(limit), float("nan")
+        elif affine is not None:
+            affine = affine + Affine({}, -bound(limit))
+        if affine is None:
             raise SpecError(
-                f"a floor on '{name}' cannot be kept exactly: its formula is a product of KPIs",
-                "put floors on its parts",
+                f"a floor of this kind on '{name}' cannot be kept exactly: its formula is not linear in its parts",
+                "put floors on its parts, or bound its expected value",
                 path=("preferences", "floors", name),
             )
-        kpis, spend, constant = self._scaled(room)
-        size = float(np.abs(kpis).sum() + abs(spend) + abs(constant)) or 1.0
-        label = floor_label(name, limit, sign > 0)
+        kpis, spend, constants = self._parts(affine * (1.0 if rising else -1.0))
+        size = float(np.abs(kpis).sum() + abs(spend) + abs(constants.mean())) or 1.0
+        label = floor_label(name, limit, rising)
         self._check_concave(label, kpis)
-        return Form(label, kpis / size, spend / size, constant / size, per_unit / size)
+        tail = None
+        if isinstance(limit, Floor):
+            tail = limit.cvar if limit.cvar is not None else 1.0 - float(limit.probability or 0.0)
+        constants = constants / size
+        mean = float(constants.mean())
+        return Form(label, kpis / size, spend / size, mean, per_unit / size, 0.0, tail, constants)
 
     def _check_concave(self, name: str, kpis: Floats) -> None:
         concave = self.scenario.response.concave()[:, self.order]
@@ -227,3 +300,8 @@ class Problem:
                     f"no route can prove the best plan for '{name}': {leaf} of line '{line}' {what}",
                     "use a curve with falling returns (hill with slope <= 1), or drop this objective or floor",
                 )
+
+
+def _stack(rows: list[tuple[float, Floats]], n: int) -> tuple[Floats, Floats]:
+    values = np.array([value for value, _ in rows])
+    return values, np.array([rise for _, rise in rows]).reshape(len(rows), n)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from ..errors import InfeasibleError
 
 if TYPE_CHECKING:
     from ..front import Front
     from ..plan import Plan
     from ..scenario import Scenario
+    from .convex import ConvexSolver, Point
+    from .mixed_integer import MixedIntegerSolver
+    from .problem import Goal, Problem
 
 TOLERANCE = 1e-6
 
@@ -31,13 +37,45 @@ def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
     Raises
     ------
     InfeasibleError
-        If no plan keeps every rule and floor.
+        If no plan keeps every rule and floor; it names a smallest set of rules in conflict and what would mend it.
     SolverError
         If the problem is outside what the routes can prove.
     """
-    from . import convex
+    try:
+        return _solve(scenario, tolerance)
+    except InfeasibleError as error:
+        from .conflict import explain_infeasible
 
-    return convex.solve(scenario, tolerance)
+        raise explain_infeasible(scenario, error) from None
+
+
+def _solve(scenario: Scenario, tolerance: float) -> Plan:
+    from .chance import chance_floors, solve_with_chances
+    from .payoff import freeze_scale
+    from .problem import Problem
+    from .tradeoff import make_plan, maximise_preferences
+
+    route = pick_route(scenario)
+    scenario = freeze_scale(scenario, route)
+
+    def best(problem: Problem) -> tuple[Point, Goal]:
+        return maximise_preferences(problem, route(problem).maximise, tolerance)
+
+    if not chance_floors(scenario):
+        problem = Problem(scenario)
+        point, goal = best(problem)
+        return make_plan(problem, point, goal, tolerance, route)
+    problem, (point, goal), bound = solve_with_chances(scenario, best)
+    point = replace(point, proof=replace(point.proof, bound=bound))
+    return make_plan(problem, point, goal, tolerance, route)
+
+
+def pick_route(scenario: Scenario) -> type[ConvexSolver] | type[MixedIntegerSolver]:
+    """Return the solver for a scenario's structure."""
+    from .convex import ConvexSolver
+    from .mixed_integer import MixedIntegerSolver
+
+    return ConvexSolver if scenario.polyhedron.switches is None else MixedIntegerSolver
 
 
 def frontier(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
-from .duality import BESIDE_ZERO, Proof
-from .problem import Goal, Problem
+from .duality import Proof
+from .problem import Form, Goal, Problem
 
 Floats = NDArray[np.float64]
 
@@ -24,30 +24,38 @@ FAR = 1e4
 class TangentModel:
     """One cvxpy problem with parameters, re-solved as tangents, weights, references or limits change.
 
-    All tangents ever taken are kept; the program holds those around the solution, and others enter when its
-    solution breaks them.
+    Every effect (K, L) has tangents of its own; a floor over the worst draws has tangents over all lines at
+    once. All tangents ever taken are kept; the program holds those around the solution, and others enter when
+    its solution breaks them.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         n_kpis, n_lines = len(problem.size), len(problem.lower)
+        self.tails = [index for index, form in enumerate(problem.floors) if form.tail is not None]
         self.at = np.empty((0, n_lines))
         self.slope = np.empty((0, n_kpis, n_lines))
         self.intercept = np.empty((0, n_kpis, n_lines))
         self.used = np.empty((0, n_kpis, n_lines), dtype=np.intp)
+        self.tail_slope = np.empty((0, len(self.tails), n_lines))
+        self.tail_intercept = np.empty((0, len(self.tails)))
         for share in START:
             self.add(problem.lower + share * (problem.upper - problem.lower))
         self._build(SLOTS)
 
     def add(self, z: Floats) -> None:
-        """Add the tangents of every effect at scaled spend z (L,)."""
-        # Some curves rise infinitely steeply at zero: their tangent is taken just beside it.
-        at = np.maximum(z, BESIDE_ZERO)
-        effects, slopes = self.problem.effects(at)
-        self.at = np.concatenate([self.at, at[None]])
+        """Add the tangents at scaled spend z (L,)."""
+        state = self.problem.state(self.problem.beside(z))
+        effects, slopes = state.effects.value.mean(axis=0), state.effects.slope.mean(axis=0)
+        self.at = np.concatenate([self.at, state.z[None]])
         self.slope = np.concatenate([self.slope, slopes[None]])
-        self.intercept = np.concatenate([self.intercept, (effects - slopes * at)[None]])
+        self.intercept = np.concatenate([self.intercept, (effects - slopes * state.z)[None]])
         self._use(np.full((1, *slopes.shape), len(self.at) - 1))
+        rises = state.room_rises[self.tails]
+        self.tail_slope = np.concatenate([self.tail_slope, rises[None]])
+        self.tail_intercept = np.concatenate(
+            [self.tail_intercept, (state.room[self.tails] - rises @ state.z)[None]]
+        )
 
     def focus(self, z: Floats) -> None:
         """Start the program from the tangents nearest to z (L,), and those at the ends."""
@@ -70,48 +78,63 @@ class TangentModel:
     def _build(self, n_slots: int) -> None:
         problem = self.problem
         n_kpis, n_lines = self.slope.shape[1:]
+        n = len(problem.objectives)
         self.z = cp.Variable(n_lines)
         self.effects = cp.Variable((n_kpis, n_lines))
         self.worst_off = cp.Variable()
         self._slope = cp.Parameter((n_slots, n_kpis * n_lines))
         self._intercept = cp.Parameter((n_slots, n_kpis * n_lines))
-        self._weights = cp.Parameter(len(problem.objectives), nonneg=True)
+        self._weights = cp.Parameter(n)
         self._reach = cp.Parameter(nonneg=True)
-        self._reference = cp.Parameter(len(problem.objectives))
-        self._least = cp.Parameter(len(problem.objectives))
+        self._reference = cp.Parameter(n)
+        self._least = cp.Parameter(n)
         spread = np.tile(np.eye(n_lines), n_kpis)
         flat = cp.reshape(self.effects, (1, n_kpis * n_lines), order="C")
         repeated = np.ones((n_slots, 1)) @ cp.reshape(self.z @ spread, (1, n_kpis * n_lines), order="C")
         cuts = np.ones((n_slots, 1)) @ flat <= self._intercept + cp.multiply(self._slope, repeated)
         values = self._forms(problem.objectives)
         self._worst = values - self._reference >= self.worst_off
-        self._floor = self._forms(problem.floors) >= 0 if problem.floors else None
-        equal = problem.equal
-        self._at_most = problem.A[~equal] @ self.z <= problem.b[~equal]
-        self._exactly = problem.A[equal] @ self.z == problem.b[equal] if equal.any() else None
         self._held = values >= self._least
-        rules = [cuts, self._worst, self._held, self._at_most]
-        rules += [cp.abs(self.worst_off) <= FAR]
-        rules += [rule for rule in (self._floor, self._exactly) if rule is not None]
-        rules += self._straight()
+        self._at_most = problem.A[~problem.equal] @ self.z <= problem.b[~problem.equal]
+        rules = [cuts, self._worst, self._held, self._at_most, cp.abs(self.worst_off) <= FAR]
+        rules += self._more_rules(n_slots)
         goal = self._weights @ values + self._reach * self.worst_off
         self._program = cp.Problem(cp.Maximize(goal), rules)
         if not self._program.is_dcp(dpp=True):
             raise SolverError("the tangent program lost its parametrised form", "report this as a fault")
 
-    def _forms(self, forms: Any) -> Any:
+    def _more_rules(self, n_slots: int) -> list[Any]:
+        """Rules that only some problems have."""
+        problem = self.problem
+        self._exactly = self._floor = self._tail = None
+        rules: list[Any] = []
+        if problem.equal.any():
+            self._exactly = problem.A[problem.equal] @ self.z == problem.b[problem.equal]
+            rules.append(self._exactly)
+        plain = [form for form in problem.floors if form.tail is None]
+        if plain:
+            self._floor = self._forms(plain) >= 0
+            rules.append(self._floor)
+        if self.tails:
+            rows = n_slots * len(self.tails)
+            self._tail_slope = cp.Parameter((rows, len(problem.lower)))
+            self._tail_intercept = cp.Parameter(rows)
+            self._tail = self._tail_slope @ self.z + self._tail_intercept >= 0
+            rules.append(self._tail)
+        if problem.boxed:
+            rules += [self.z >= problem.lower, self.z <= problem.upper]
+        k, i = np.nonzero(problem.straight)
+        if len(k):
+            # Straight lines are exact, so they may count in either direction.
+            slope, intercept = self.slope[0][k, i], self.intercept[0][k, i]
+            rules.append(self.effects[k, i] == cp.multiply(slope, self.z[i]) + intercept)
+        return rules
+
+    def _forms(self, forms: list[Form] | tuple[Form, ...]) -> Any:
         kpis = np.array([form.kpis for form in forms])
         spend = np.array([form.spend for form in forms])
         constant = np.array([form.constant for form in forms])
         return kpis @ cp.sum(self.effects, axis=1) + spend * cp.sum(self.z) + constant
-
-    def _straight(self) -> list[Any]:
-        """Effects that are straight lines are exact, so they may count in either direction."""
-        k, i = np.nonzero(self.problem.straight)
-        if not len(k):
-            return []
-        slope, intercept = self.slope[0][k, i], self.intercept[0][k, i]
-        return [self.effects[k, i] == cp.multiply(slope, self.z[i]) + intercept]
 
     def maximise(self, goal: Goal) -> tuple[Floats, Proof]:
         """Solve for a goal.
@@ -130,29 +153,29 @@ class TangentModel:
         SolverError
             If the linear solver gives up.
         """
-        n = len(self.problem.objectives)
-        self._weights.value = np.zeros(n) if goal.reference is not None else goal.weights
+        while True:
+            self._load(goal)
+            self._solve()
+            if not self._missed():
+                return np.clip(self.z.value, self.problem.lower, self.problem.upper), self._proof(goal)
+
+    def _load(self, goal: Goal) -> None:
+        """Fill the parameters; free slots repeat the last tangent, which changes nothing."""
+        longest = max(len(self.used), len(self.tail_slope) if self.tails else 0)
+        if longest > self._slope.shape[0]:
+            self._build(2 * longest)
+        n_slots = self._slope.shape[0]
+        for parameter, held in zip((self._slope, self._intercept), self._in_use(), strict=True):
+            parameter.value = _padded(held, n_slots).reshape(n_slots, -1)
+        if self.tails:
+            rows = n_slots * len(self.tails)
+            self._tail_slope.value = _padded(self.tail_slope, n_slots).reshape(rows, -1)
+            self._tail_intercept.value = _padded(self.tail_intercept, n_slots).reshape(rows)
+        n = len(goal.weights)
+        self._weights.value = goal.weights
         self._reach.value = 0.0 if goal.reference is None else 1.0
         self._reference.value = np.full(n, -FAR) if goal.reference is None else goal.reference
         self._least.value = np.full(n, -FAR) if goal.least is None else goal.least
-        while True:
-            self._load()
-            self._solve()
-            if not self._missed():
-                break
-        return self._relaxed(goal)
-
-    def _load(self) -> None:
-        """Put the tangents in use into the parameters; free slots repeat the last, which changes nothing."""
-        n_slots = self._slope.shape[0]
-        if len(self.used) > n_slots:
-            goal = self._weights.value, self._reach.value, self._reference.value, self._least.value
-            self._build(2 * len(self.used))
-            self._weights.value, self._reach.value, self._reference.value, self._least.value = goal
-            n_slots = self._slope.shape[0]
-        for parameter, held in zip((self._slope, self._intercept), self._in_use(), strict=True):
-            padded = np.concatenate([held, np.repeat(held[-1:], n_slots - len(held), axis=0)])
-            parameter.value = padded.reshape(n_slots, -1)
 
     def _missed(self) -> bool:
         """Take in the kept tangents that the program's solution breaks; whether there were any."""
@@ -160,17 +183,13 @@ class TangentModel:
         tightest = lines.argmin(axis=0)
         lowest = np.take_along_axis(lines, tightest[None], axis=0)[0]
         over = self.effects.value > lowest + BROKEN
-        if not over.any():
-            return False
-        known = (self.used == tightest).any(axis=0)
-        if np.all(known[over]):
+        if np.all((self.used == tightest).any(axis=0)[over]):
             return False
         self._use(np.where(over, tightest, self.used[-1])[None])
         return True
 
     def _solve(self) -> None:
-        tight = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
-        for options in (tight, {}, {"solver": "ipm"}):
+        for options in self._options():
             try:
                 self._program.solve(solver=cp.HIGHS, **options)
             except cp.error.SolverError:
@@ -181,26 +200,37 @@ class TangentModel:
                 return
         raise SolverError("the linear solver gave up on the tangent program", "loosen the rules slightly")
 
-    def _relaxed(self, goal: Goal) -> tuple[Floats, Proof]:
+    def _options(self) -> tuple[dict[str, Any], ...]:
+        """Settings of the linear solver to try in turn."""
+        tight = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
+        return tight, {}, {"solver": "ipm"}
+
+    def _proof(self, goal: Goal) -> Proof:
         problem = self.problem
-        if goal.reference is None:
-            up = np.asarray(goal.weights, dtype=float)
-        else:
-            up = np.maximum(self._worst.dual_value, 0.0)
-            up = up / up.sum() if up.sum() > 0 else np.full(len(up), 1.0 / len(up))
-        floors = np.zeros(0) if self._floor is None else np.maximum(self._floor.dual_value, 0.0)
+        extra = held = np.zeros(len(goal.weights))
+        if goal.reference is not None:
+            extra = np.maximum(self._worst.dual_value, 0.0)
+            extra = extra / extra.sum() if extra.sum() > 0 else np.full(len(extra), 1.0 / len(extra))
+        if goal.least is not None:
+            held = np.maximum(self._held.dual_value, 0.0)
         rows = np.zeros(len(problem.b))
         rows[~problem.equal] = np.maximum(self._at_most.dual_value, 0.0)
         if self._exactly is not None:
             rows[problem.equal] = self._exactly.dual_value
-        held = np.zeros(len(up)) if goal.least is None else np.maximum(self._held.dual_value, 0.0)
-        bound = self._weak_duality(up + held, floors, rows)
-        bound -= 0.0 if goal.reference is None else float(up @ goal.reference)
+        floors = np.zeros(len(problem.floors))
+        tails = np.zeros((self._slope.shape[0], len(self.tails)))
+        if self._floor is not None:
+            plain = [index for index in range(len(floors)) if index not in self.tails]
+            floors[plain] = np.maximum(self._floor.dual_value, 0.0)
+        if self._tail is not None:
+            tails = np.maximum(self._tail.dual_value, 0.0).reshape(tails.shape)
+        bound = self._weak_duality(goal.weights + extra + held, floors, tails, rows)
+        bound -= 0.0 if goal.reference is None else float(extra @ goal.reference)
         bound -= 0.0 if goal.least is None else float(held @ goal.least)
-        z = np.clip(self.z.value, problem.lower, problem.upper)
-        return z, Proof(bound, up, floors, rows)
+        floors[self.tails] = tails.sum(axis=0)
+        return Proof(bound, goal.weights + extra, held, floors, rows)
 
-    def _weak_duality(self, up: Floats, floors: Floats, rows: Floats) -> float:
+    def _weak_duality(self, up: Floats, floors: Floats, tails: Floats, rows: Floats) -> float:
         """Return the largest Lagrangian value over the box: an upper bound for any multipliers >= 0."""
         problem = self.problem
         forms = [*problem.objectives, *problem.floors]
@@ -209,16 +239,15 @@ class TangentModel:
         spend = float(sum(f * form.spend for f, form in zip(factors, forms, strict=True)))
         constant = float(sum(f * form.constant for f, form in zip(factors, forms, strict=True)))
         price = rows @ problem.A - spend
+        if self.tails:
+            n_slots = len(tails)
+            price = price - np.einsum("sf,sfl->l", tails, _padded(self.tail_slope, n_slots))
+            constant += float(np.sum(tails * _padded(self.tail_intercept, n_slots)))
         points = self._corners()
-        over = self._over(points)
+        slope, intercept = self._in_use()
+        over = (intercept[:, None] + slope[:, None] * points[None, :, None, :]).min(axis=0)
         lagrangian = np.tensordot(kpis, over, axes=(0, 1)) - price * points
         return constant + float(rows @ problem.b) + float(lagrangian.max(axis=0).sum())
-
-    def _over(self, points: Floats) -> Floats:
-        """Over-estimates at points (P, L): (P, K, L)."""
-        slope, intercept = self._in_use()
-        lines = intercept[:, None] + slope[:, None] * points[None, :, None, :]
-        return np.asarray(lines.min(axis=0))
 
     def _corners(self) -> Floats:
         """Where the over-estimates bend, and the ends of the box: (P, L). Their maxima lie on these."""
@@ -232,3 +261,7 @@ class TangentModel:
         bends = np.where(np.isfinite(bends), bends, lower)
         bends = np.clip(bends.reshape(-1, len(lower)), lower, upper)
         return np.concatenate([bends, lower[None], upper[None]])
+
+
+def _padded(rows: Floats, n: int) -> Floats:
+    return np.concatenate([rows, np.repeat(rows[-1:], n - len(rows), axis=0)])

@@ -1,0 +1,174 @@
+"""Why a plan is as it is: what stops more, what KPIs exchange for, and which trade-off a plan implies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .errors import SolverError
+from .plan import Plan, plain, records
+from .simulate import Simulator
+
+if TYPE_CHECKING:
+    from .scenario import Scenario
+
+Floats = NDArray[np.float64]
+
+# A plan is called beaten when another is better on every KPI by more than this step of the scale.
+BEATEN = 1e-6
+
+
+@dataclass(frozen=True)
+class ImpliedTradeoff:
+    """The trade-off under which a plan would be the best one, or the plan that beats it.
+
+    Attributes
+    ----------
+    spend : Series
+        The plan in question, currency by line.
+    weights : Series or None
+        By objective KPI, adding up to one, on ``scale``: the weights that make the plan best.
+    exchange : DataFrame or None
+        Row i, column j: units of KPI i given up for one unit of KPI j at the plan.
+    better : Plan or None
+        A plan that keeps the rules and is better on every objective KPI.
+    gain : Series or None
+        By objective KPI: how much better, in its unit; positive is better whatever the direction.
+    scale : dict
+        ``(worst, best)`` of each objective KPI.
+    """
+
+    spend: pd.Series
+    weights: pd.Series | None
+    exchange: pd.DataFrame | None
+    better: Plan | None
+    gain: pd.Series | None
+    scale: dict[str, tuple[float, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON data."""
+        return {
+            "weights": None if self.weights is None else {k: plain(v) for k, v in self.weights.items()},
+            "exchange": None if self.exchange is None else records(self.exchange.rename_axis("give")),
+            "beaten_by": None if self.better is None else {k: plain(v) for k, v in self.better.spend.items()},
+            "gain": None if self.gain is None else {k: plain(v) for k, v in self.gain.items()},
+            "scale": {name: list(ends) for name, ends in self.scale.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What there is to say about a plan beyond its outcomes.
+
+    Attributes
+    ----------
+    rules : DataFrame
+        As `Plan.rules`: slack, binding, shadow price.
+    marginal : DataFrame
+        By line, for each objective KPI that lines add to: ``<kpi> per 1000`` (KPI units for the next 1,000 of
+        currency), ``cost per <kpi>`` (currency for the next unit) and ``stopped_by``.
+    today, plan : ImpliedTradeoff
+        The trade-off that today's plan, and this plan, imply.
+    """
+
+    rules: pd.DataFrame
+    marginal: pd.DataFrame
+    today: ImpliedTradeoff
+    plan: ImpliedTradeoff
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON data."""
+        return {
+            "marginal": records(self.marginal),
+            "today": self.today.to_dict(),
+            "plan": self.plan.to_dict(),
+        }
+
+
+def explain(plan: Plan) -> Explanation:
+    """Explain a plan: binding rules, marginal returns, exchange rates, and the trade-offs implied.
+
+    Parameters
+    ----------
+    plan : Plan
+        Under a scenario with concave curves and without on/off rules.
+
+    Raises
+    ------
+    SolverError
+        If the scenario is outside what can be proven.
+    """
+    scenario = plan.scenario
+    today = pd.Series(scenario.current, index=pd.Index(scenario.lines, name="line"), name="spend")
+    return Explanation(
+        plan.rules,
+        marginal_returns(plan),
+        implied_tradeoff(scenario, today),
+        implied_tradeoff(scenario, plan.spend),
+    )
+
+
+def marginal_returns(plan: Plan) -> pd.DataFrame:
+    """Return what the next money on each line does, and what stops it; see `Explanation`."""
+    scenario = plan.scenario
+    _, slope = Simulator.of(scenario).effects(plan.spend.to_numpy(dtype=float))
+    table = pd.DataFrame(index=plan.spend.index)
+    for k, name in enumerate(scenario.tree.leaves):
+        if name in scenario.objectives:
+            rise = slope[:, k].mean(axis=0)
+            with np.errstate(divide="ignore"):
+                table[f"{name} per 1000"], table[f"cost per {name}"] = 1000.0 * rise, 1.0 / rise
+    table["stopped_by"] = plan.allocation["stopped_by"]
+    return table
+
+
+def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
+    """Find the weights that make a plan the best one, or a plan that beats it on every objective KPI.
+
+    The plan's own outcomes are the reference point of an achievement scalarising problem: if some plan is ahead
+    of it on every KPI, that plan is the answer; if none is, the multipliers of the problem are the weights
+    (a plan that is not beaten is best for some weights where KPIs are concave; Geoffrion, J. Math. Anal. Appl. 22,
+    1968).
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With concave curves. Scales that are not pinned are taken from the payoff table.
+    spend : Series
+        Currency by line; it need not keep the rules.
+
+    Raises
+    ------
+    SolverError
+        If the scenario has on/off rules or curves whose best plan cannot be proven.
+    """
+    from .solve.convex import ConvexSolver
+    from .solve.payoff import freeze_scale
+    from .solve.problem import Goal, Problem
+    from .solve.tradeoff import make_plan
+
+    if scenario.polyhedron.switches is not None:
+        raise SolverError("a trade-off cannot be read off a plan under on/off rules", "drop those rules first")
+    if len(scenario.objectives) > 1:
+        missing = [name for name in scenario.objectives if name not in scenario.spec.preferences.scale]
+        scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), ConvexSolver)
+    problem = Problem(scenario)
+    z = problem.scaled(spend[list(scenario.lines)].to_numpy(dtype=float))
+    u = problem.state(z).u
+    goal = Goal(np.zeros(len(u)), u)
+    point = ConvexSolver(problem).maximise(goal, BEATEN / 10, near=np.clip(z, problem.lower, problem.upper))
+    names = [form.name for form in problem.objectives]
+    units = np.array([abs(form.unit) for form in problem.objectives])
+    scale = {form.name: (form.worst, form.worst + form.unit) for form in problem.objectives}
+    if point.value > BEATEN:
+        better = make_plan(problem, point, goal, BEATEN, ConvexSolver)
+        return ImpliedTradeoff(spend, None, None, better, pd.Series((point.u - u) * units, names), scale)
+    weights = point.proof.weights
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exchange = (weights / units)[None, :] / (weights / units)[:, None]
+    table = pd.DataFrame(exchange, index=names, columns=names)
+    return ImpliedTradeoff(spend, pd.Series(weights, names), table, None, None, scale)

@@ -1,0 +1,153 @@
+"""Compile a scenario's rules over lines into one polyhedron, its rows named for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .constraints import Change, ConstraintsSpec, Line, Polyhedron, Switches, chosen, describe
+from .errors import SpecError
+
+Floats = NDArray[np.float64]
+
+
+class _Rows:
+    """Collects rows while rules are compiled."""
+
+    def __init__(self) -> None:
+        self.rows: list[Floats] = []
+        self.b: list[float] = []
+        self.equal: list[bool] = []
+        self.names: list[str] = []
+
+    def add(self, name: str, row: Any, bound: float, equal: bool = False) -> None:
+        if name in self.names:
+            raise SpecError(f"two rules are called '{name}'", "give one of them a 'name'", path=("constraints",))
+        self.rows.append(np.asarray(row, dtype=float))
+        self.b.append(float(bound))
+        self.equal.append(equal)
+        self.names.append(name)
+
+    def between(self, label: str, row: Any, low: float | None, high: float | None) -> None:
+        """Add the rows of ``low <= row @ x <= high``."""
+        if high is not None:
+            self.add(f"{label}: at most {high:,g}", row, high)
+        if low is not None:
+            self.add(f"{label}: at least {low:,g}", -np.asarray(row, dtype=float), -low)
+
+
+def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats) -> Polyhedron:
+    """Compile lines and rules into one polyhedron over total spend by line.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        L lines.
+    rules : ConstraintsSpec
+        The ``constraints`` block.
+    shares : (L, T)
+        Share of each line's total spend by period, for rules about periods.
+
+    Raises
+    ------
+    SpecError
+        For a selector that picks nothing, a period outside the horizon, two rules of one name, or a change
+        limit on a line without current spend.
+    """
+    from scipy import sparse
+
+    rows = _Rows()
+    money = rules.budget.amount - rules.reserve
+    less = f" less {rules.reserve:,g} kept for tests" if rules.reserve else ""
+    kind = "total" if rules.budget.total is not None else "at most"
+    rows.add(f"budget: {kind}{less}", np.ones(len(lines)), money, equal=rules.budget.total is not None)
+    for index, line in enumerate(lines):
+        _line_rows(rows, index, line, len(lines), rules.change)
+    _group_rows(rows, lines, rules, shares)
+    for index, rule in enumerate(rules.shares):
+        path = ("constraints", "shares", index)
+        picked = chosen(rule.select, lines, (*path, "select")).astype(float)
+        whole = chosen(rule.of, lines, (*path, "of")).astype(float)
+        label = rule.name or f"share of {describe(rule.select)}" + (f" in {describe(rule.of)}" if rule.of else "")
+        if rule.max is not None:
+            rows.add(f"{label}: at most {rule.max:.1%}", picked - rule.max * whole, 0.0)
+        if rule.min is not None:
+            rows.add(f"{label}: at least {rule.min:.1%}", rule.min * whole - picked, 0.0)
+    _pacing_rows(rows, lines, rules, shares)
+    matrix = sparse.csr_matrix(np.array(rows.rows))
+    switches = _switches(lines, rules)
+    return Polyhedron(matrix, np.array(rows.b), np.array(rows.equal), tuple(rows.names), switches)
+
+
+def _line_rows(rows: _Rows, index: int, line: Line, n_lines: int, change: Change | None) -> None:
+    unit = np.eye(n_lines)[index]
+    if line.locked:
+        rows.add(f"{line.name}: locked", unit, line.current, equal=True)
+        return
+    rows.add(f"{line.name}: min", -unit, -line.min)
+    if line.max is not None:
+        rows.add(f"{line.name}: max", unit, line.max)
+    limit = change if line.change is None else None if line.change == "free" else line.change
+    if limit is None:
+        return
+    if line.current == 0 and limit.up is not None:
+        raise SpecError(
+            "a change limit in percent keeps a line without current spend at zero",
+            f"give '{line.name}' its own 'change: free' and a max, or 'locked: true'",
+            path=("lines", index, "current"),
+        )
+    if limit.up is not None:
+        rows.add(f"{line.name}: change up {limit.up:.0%}", unit, line.current * (1 + limit.up))
+    if limit.down is not None:
+        rows.add(f"{line.name}: change down {limit.down:.0%}", -unit, -line.current * (1 - limit.down))
+
+
+def _group_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats) -> None:
+    periods = shares.shape[1]
+    for index, rule in enumerate(rules.groups):
+        path = ("constraints", "groups", index)
+        picked = chosen(rule.select, lines, (*path, "select")).astype(float)
+        label = rule.name or f"spend on {describe(rule.select)}"
+        first, last = rule.first or 1, rule.last or periods
+        if last > periods:
+            raise SpecError(f"period {last} is after the last, {periods}", "mend it", path=(*path, "last"))
+        if first > periods:
+            raise SpecError(f"period {first} is after the last, {periods}", "mend it", path=(*path, "first"))
+        if rule.name is None and (rule.first or rule.last):
+            label += f" in periods {first} to {last}"
+        rows.between(label, picked * shares[:, first - 1 : last].sum(axis=1), rule.min, rule.max)
+
+
+def _pacing_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats) -> None:
+    for index, rule in enumerate(rules.pacing):
+        picked = chosen(rule.select, lines, ("constraints", "pacing", index, "select"))[:, None] * shares
+        label = f"pacing of {describe(rule.select)}"
+        for t in range(1, shares.shape[1]):
+            before, after = picked[:, t - 1], picked[:, t]
+            if rule.up is not None:
+                rows.add(f"{label}: period {t + 1} up {rule.up:.0%}", after - (1 + rule.up) * before, 0.0)
+            if rule.down is not None:
+                rows.add(f"{label}: period {t + 1} down {rule.down:.0%}", (1 - rule.down) * before - after, 0.0)
+
+
+def _switches(lines: Sequence[Line], rules: ConstraintsSpec) -> Switches | None:
+    if not rules.minimum_if_on and not rules.most_on:
+        return None
+    decided, least = np.zeros(len(lines), dtype=bool), np.zeros(len(lines))
+    most = []
+    for index, rule in enumerate(rules.minimum_if_on):
+        picked = chosen(rule.select, lines, ("constraints", "minimum_if_on", index, "select"))
+        decided |= picked
+        least = np.where(picked, np.maximum(least, rule.amount), least)
+    for index, cap in enumerate(rules.most_on):
+        picked = chosen(cap.select, lines, ("constraints", "most_on", index, "select"))
+        decided |= picked
+        most.append((f"at most {cap.lines} on of {describe(cap.select)}", picked, cap.lines))
+    names = tuple(
+        f"{line.name}: at least {amount:,g} if on" if amount > 0 else ""
+        for line, amount in zip(lines, least, strict=True)
+    )
+    return Switches(decided, least, tuple(most), names)

@@ -1,0 +1,112 @@
+"""Floors that must hold with a probability: the CVaR bound first, then as loose as simulation allows.
+
+If the mean over the worst ``1 - p`` of the draws keeps a floor, at least a share ``p`` of all draws does
+(Nemirovski & Shapiro, SIAM J. Optim. 17, 2006). That is convex but too strict, so the level asked of the mean is
+lowered as far as the simulated share stays at ``p``. What the floors cost at most is bounded by the plan without
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InfeasibleError
+from ..preferences import Floor, measure
+from ..simulate import kpi_values
+from .problem import Problem
+
+if TYPE_CHECKING:
+    from ..scenario import Scenario
+
+Floats = NDArray[np.float64]
+Floors = dict[str, float | Floor]
+
+HALVINGS = 14
+
+
+def chance_floors(scenario: Scenario) -> dict[str, Floor]:
+    """Return the scenario's floors with a probability."""
+    floors = scenario.spec.preferences.floors
+    return {k: v for k, v in floors.items() if isinstance(v, Floor) and v.probability is not None}
+
+
+def solve_with_chances(scenario: Scenario, solve: Callable[[Problem], Any]) -> tuple[Problem, Any, float]:
+    """Find the best plan under floors with probabilities.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With at least one such floor.
+    solve : callable
+        Solves a `Problem`; returns the point and its goal.
+
+    Returns
+    -------
+    problem, (point, goal), bound
+        The problem as it was tightened, its solution, and a proven bound on the goal.
+
+    Raises
+    ------
+    InfeasibleError
+        If no plan was found that keeps every floor.
+    """
+    chances = chance_floors(scenario)
+    others: Floors = {k: v for k, v in scenario.spec.preferences.floors.items() if k not in chances}
+    free = Problem(scenario, floors=others)
+    relaxed = solve(free)
+    spend = free.spend(relaxed[0].z)
+    best = (free, relaxed) if _kept(scenario, chances, spend) else None
+    bound_on_goal = relaxed[0].proof.bound
+    spans = {name: _span(scenario, name, floor, spend) for name, floor in chances.items()}
+    # 0 asks the worst draws to keep the floor on average, 1 asks next to nothing of them.
+    strict, loose = 0.0, 1.0
+    for attempt in range(HALVINGS if best is None else 0):
+        ease = 0.0 if attempt == 0 else (strict + loose) / 2
+        levels: Floors = {
+            name: Floor(value=floor.value - ease * spans[name], probability=floor.probability)
+            for name, floor in chances.items()
+        }
+        try:
+            problem = Problem(scenario, floors=others | levels)
+            found = solve(problem)
+        except InfeasibleError:
+            strict = ease
+            continue
+        if _kept(scenario, chances, problem.spend(found[0].z)):
+            best, strict = (problem, found), ease
+        else:
+            loose = ease
+    if best is None:
+        raise InfeasibleError(
+            f"no plan was found that keeps the floor on {' and '.join(chances)} with its probability",
+            "lower the floor or its probability",
+        )
+    return *best, bound_on_goal
+
+
+def _draws(scenario: Scenario, name: str, spend: Floats) -> Floats:
+    leaves = Problem(scenario, floors={}).simulator.outcomes(spend[None])
+    return kpi_values(scenario, leaves, spend[None])[name][0]
+
+
+def _rising(scenario: Scenario, name: str) -> bool:
+    return scenario.spec.kpis[name].direction == "maximize"
+
+
+def _kept(scenario: Scenario, chances: dict[str, Floor], spend: Floats) -> bool:
+    for name, floor in chances.items():
+        found = measure(floor, _draws(scenario, name, spend), _rising(scenario, name))
+        if (found < floor.value) == _rising(scenario, name) and found != floor.value:
+            return False
+    return True
+
+
+def _span(scenario: Scenario, name: str, floor: Floor, spend: Floats) -> float:
+    """How far below its quantile the worst draws lie on average, doubled; negative for ceilings."""
+    draws, rising = _draws(scenario, name, spend), _rising(scenario, name)
+    tail = Floor(value=floor.value, cvar=1.0 - float(floor.probability or 0.0))
+    return 2.0 * (measure(floor, draws, rising) - measure(tail, draws, rising))

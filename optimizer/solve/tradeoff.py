@@ -1,0 +1,104 @@
+"""From stated preferences to goals a solver can maximise, and from the solved point to a Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..plan import Certificate, Plan
+from .problem import Goal, Problem
+
+if TYPE_CHECKING:
+    from .convex import Point
+
+Floats = NDArray[np.float64]
+Maximise = Callable[..., Any]
+
+# Weight of the sum beside the worst-off: enough that no KPI is left lying, too little to outweigh a target.
+AUGMENT = 1e-4
+# Room left to a KPI held at its optimum, in steps of its form: no plan can be found in less.
+HELD = 1e-8
+# A plan further from its bound than this, in steps, is not called globally best.
+LOOSEST = 1e-4
+
+
+def goal_of(problem: Problem) -> Goal:
+    """Return the goal that a scenario's preferences state (priorities: that of the first step).
+
+    ``weights``: ``sum w_k u_k`` with the weights scaled to sum to one (weighted sum; Zadeh 1963). ``values`` and
+    ``exchange``: the same with ``w_k`` the worth of one step of the scale, so that any scale gives the same
+    plan. ``targets``: ``min_k (u_k - r_k) + 1e-4 mean_k u_k`` with ``r_k`` the target on the scale (augmented
+    achievement scalarising function; Wierzbicki 1980, Miettinen 1999).
+    """
+    preferences = problem.scenario.spec.preferences
+    forms, n = problem.objectives, len(problem.objectives)
+    if preferences.mode == "weights":
+        weights = np.array([preferences.weights[form.name] for form in forms])
+        return Goal(weights / weights.sum())
+    if preferences.mode in ("values", "exchange"):
+        weights = np.array([preferences.worth[form.name] * abs(form.unit) for form in forms])
+        return Goal(weights / weights.sum())
+    if preferences.mode == "targets":
+        reference = [(preferences.targets[form.name] - form.worst) / form.unit for form in forms]
+        return Goal(np.full(n, AUGMENT / n), np.array(reference))
+    return Goal(np.eye(n)[0])
+
+
+def maximise_preferences(problem: Problem, maximise: Maximise, tolerance: float) -> tuple[Point, Goal]:
+    """Solve for the stated preferences; priorities step by step (lexicographic; Ignizio 1976)."""
+    order = problem.scenario.spec.preferences.order
+    if not order:
+        goal = goal_of(problem)
+        return maximise(goal, tolerance), goal
+    least = np.full(len(order), -1e3)
+    near = None
+    for index, step in enumerate(order):
+        goal = Goal(np.eye(len(order))[index], least=least.copy() if index else None)
+        point = maximise(goal, tolerance, near=near)
+        form = problem.objectives[index]
+        given = step.slack * abs(float(form.kpi(point.u[index]))) / abs(form.unit)
+        least[index], near = point.u[index] - given - HELD, point.z
+    return point, goal
+
+
+def make_plan(problem: Problem, point: Point, goal: Goal, tolerance: float, route: Any) -> Plan:
+    """Turn a solved point into a Plan in the scenario's own units and order."""
+    scenario = problem.scenario
+    spend = pd.Series(problem.spend(point.z), index=pd.Index(scenario.lines, name="line"), name="spend")
+    value, bound, unit, measure = _in_units(problem, point, goal)
+    gap = abs(bound - value) if measure in ("scale", "steps") else abs(bound - value) / max(abs(bound), 1e-300)
+    # A floor with a probability is not convex: the bound holds all the same, but may stay away from the plan.
+    proven = point.gap <= max(tolerance, LOOSEST)
+    prices = {
+        name: 1000.0 / problem.money * unit * float(dual)
+        for name, dual in zip(scenario.polyhedron.names, point.proof.rows, strict=True)
+    }
+    for form, dual in zip(problem.floors, point.proof.floors, strict=True):
+        prices[form.name] = unit * float(dual) * form.unit
+    certificate = Certificate("global" if proven else "local", value, bound, gap, measure, route.name, route.why)
+    return Plan(scenario, spend, certificate, prices)
+
+
+def _in_units(problem: Problem, point: Point, goal: Goal) -> tuple[float, float, float, str]:
+    """Value and bound in what a planner reads, what one step of the goal is in it, and its name."""
+    scenario = problem.scenario
+    preferences = scenario.spec.preferences
+    value, bound = point.value, max(point.proof.bound, point.value)
+    if preferences.mode == "weights" and len(problem.objectives) > 1:
+        return value, bound, 1.0, "scale"
+    if preferences.mode == "targets":
+        return value, bound, 1.0, "steps"
+    if preferences.mode in ("values", "exchange"):
+        worth = np.array([preferences.worth[form.name] for form in problem.objectives])
+        unit = float(sum(w * abs(form.unit) for w, form in zip(worth, problem.objectives, strict=True)))
+        offset = float(
+            sum(w * form.worst * np.sign(form.unit) for w, form in zip(worth, problem.objectives, strict=True))
+        )
+        measure = scenario.spec.currency if preferences.mode == "values" else problem.objectives[0].name
+        return offset + unit * value, offset + unit * bound, unit, measure
+    form = problem.objectives[int(np.argmax(goal.weights))]
+    return float(form.kpi(value)), float(form.kpi(bound)), abs(form.unit), form.name
