@@ -15,6 +15,7 @@ from .errors import DataError, InfeasibleError, OptimizerError, SolverError, Spe
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from .explain import Explanation
     from .front import Front
     from .plan import Plan
     from .scenario import Scenario
@@ -218,7 +219,7 @@ def _finish(given: Scenario, found: Plan, front: Front | None, directory: Path) 
     from .report.html import render
     from .report.view import View
 
-    view = View(found, given, front)
+    view = View(found, given, front, _explain(found))
     files = {
         "plan.json": json_text(view.data),
         "spend.csv": csv_text(found.allocation),
@@ -234,6 +235,16 @@ def _finish(given: Scenario, found: Plan, front: Front | None, directory: Path) 
     tables.print_plan(console, view)
     tables.print_front(console, view)
     _say_where(console, directory, files)
+
+
+def _explain(found: Plan) -> Explanation | None:
+    """Explain a plan; None under rules that let no trade-off be read off it."""
+    from .explain import explain
+
+    try:
+        return explain(found)
+    except SolverError:
+        return None
 
 
 def _directory(out: Path | None, scenario: Path) -> Path:

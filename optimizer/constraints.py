@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from .documents import Spec
 from .errors import SpecError
@@ -28,6 +28,12 @@ class Change(Spec):
     down: Share | None = None
 
 
+LineChange = Annotated[
+    Annotated[Change, Tag("limits")] | Annotated[Literal["free"], Tag("free")],
+    Discriminator(lambda change: "free" if isinstance(change, str) else "limits"),
+]
+
+
 class Line(Spec):
     """A media-plan line item; money in currency over the horizon. Further fields are attributes to select by."""
 
@@ -39,7 +45,7 @@ class Line(Spec):
     min: Money = 0.0
     max: Money | None = None
     locked: bool = False
-    change: Change | Literal["free"] | None = None
+    change: LineChange | None = None
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:

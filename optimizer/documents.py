@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
@@ -15,7 +17,6 @@ from ruamel.yaml.events import (
     MappingEndEvent,
     MappingStartEvent,
     NodeEvent,
-    ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
 )
@@ -29,6 +30,7 @@ SIZE_LIMIT = 4_000_000
 DEPTH_LIMIT = 32
 ERRORS_SHOWN = 5
 DIGITS = 40
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 Place = tuple[str | int, ...]
 
@@ -38,6 +40,15 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+
+def _written_out(value: Any) -> Any:
+    if isinstance(value, date) or (isinstance(value, str) and DATE.fullmatch(value)):
+        return value
+    raise SpecError(f"must be a date, not {_short(value)}", "write it as 2026-01-31")
+
+
+# A date written as 2026-01-31; numbers that could be read as a time are not.
+Day = Annotated[date, BeforeValidator(_written_out), Field(strict=False)]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -147,13 +158,12 @@ def _refuse_unsafe(text: str, file: str | None) -> None:
     for event in _reader().parse(text):
         line = event.start_mark.line + 1
         if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
-            raise SpecError("directives (%YAML, %TAG) are not read", "remove the line", line=line, file=file)
+            above = [n for n, row in enumerate(text.splitlines(), start=1) if row.startswith("%")]
+            raise SpecError("a directive (%YAML, %TAG) is not read", "remove the line", line=above[0], file=file)
         if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor):
             raise SpecError(
                 "anchors and aliases (& and *) are not read", "write the value out", line=line, file=file
             )
-        if isinstance(event, ScalarEvent):
-            _refuse_odd_scalar(event, line, file)
         tag = getattr(event, "ctag", None) or getattr(event, "tag", None)
         if tag is not None and str(tag) not in ("", "None"):
             raise SpecError(f"the tag {tag} is not read", "remove it: plain values only", line=line, file=file)
@@ -165,15 +175,15 @@ def _refuse_unsafe(text: str, file: str | None) -> None:
             depth -= 1
 
 
-def _refuse_odd_scalar(event: ScalarEvent, line: int, file: str | None) -> None:
-    if event.style is None and len(event.value) > DIGITS and event.value.lstrip("+-").replace("_", "").isdigit():
-        raise SpecError(
-            f"a number with {len(event.value)} digits", f"at most {DIGITS} are read", line=line, file=file
-        )
-    if any("\ud800" <= character <= "\udfff" for character in event.value):
-        raise SpecError(
-            "half of a two-part character (a lone surrogate)", "write the character itself", line=line, file=file
-        )
+def _refuse_odd_scalar(node: ScalarNode, path: Place, file: str | None) -> None:
+    line, text = node.start_mark.line + 1, node.value
+    if node.style is None and len(text) > DIGITS and text.lstrip("+-").replace("_", "").isdigit():
+        what, hint = f"a number with {len(text)} digits", f"at most {DIGITS} are read"
+    elif any("\ud800" <= character <= "\udfff" for character in text):
+        what, hint = "half of a two-part character (a lone surrogate)", "write the character itself"
+    else:
+        return
+    raise SpecError(what, hint, path=path, line=line, file=file)
 
 
 def _note_lines(node: Node | None, path: Place, lines: dict[Place, int], file: str | None) -> None:
@@ -185,8 +195,14 @@ def _note_lines(node: Node | None, path: Place, lines: dict[Place, int], file: s
             line = key.start_mark.line + 1
             if not isinstance(key, ScalarNode):
                 raise SpecError("a field's name must be plain text", "mend it", line=line, file=file)
+            _refuse_odd_scalar(key, path, file)
+            if not str(key.tag).endswith(":str"):
+                what = f"a field's name must be text, not {key.value or 'nothing'}"
+                raise SpecError(what, "put it in quotes", path=path, line=line, file=file)
             lines[(*path, key.value)] = line
             _note_lines(value, (*path, key.value), lines, file)
+    elif isinstance(node, ScalarNode):
+        _refuse_odd_scalar(node, path, file)
     elif isinstance(node, SequenceNode):
         for index, value in enumerate(node.value):
             _note_lines(value, (*path, index), lines, file)
@@ -251,7 +267,10 @@ def _fault(document: Document, item: Any) -> SpecError:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number with thousands of digits"
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

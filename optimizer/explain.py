@@ -26,6 +26,8 @@ BEATEN = 1e-6
 class ImpliedTradeoff:
     """The trade-off under which a plan would be the best one, or the plan that beats it.
 
+    Neither where the rules and floors keep every plan behind it: then it is better than they allow.
+
     Attributes
     ----------
     spend : Series
@@ -167,6 +169,8 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
     if point.value > BEATEN:
         better = make_plan(problem, point, goal, BEATEN, ConvexSolver)
         return ImpliedTradeoff(spend, None, None, better, pd.Series((point.u - u) * units, names), scale)
+    if point.value < -BEATEN:
+        return ImpliedTradeoff(spend, None, None, None, None, scale)
     weights = point.proof.weights
     with np.errstate(divide="ignore", invalid="ignore"):
         exchange = (weights / units)[None, :] / (weights / units)[:, None]

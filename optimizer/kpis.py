@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -12,10 +13,11 @@ from pydantic import Field, model_validator
 
 from .documents import Spec
 from .errors import SpecError
+from .targets import Direction, Target, Thresholds, check_order
 
 Floats = NDArray[np.float64]
 SPEND = "spend"
-RESERVED = (SPEND, "file", "sha256", "leave_out")
+RESERVED = (SPEND, "file", "sha256", "leave_out", "scale", "steps")
 FORMULAS = ("ratio", "product", "sum", "difference")
 
 Part = str | float
@@ -29,22 +31,48 @@ class Kpi(Spec):
     additive: ``baseline`` plus what the lines add, as the response says.
     """
 
-    goal: str = ""
-    direction: Literal["maximize", "minimize"] | None = None
-    unit: str = ""
-    level: Literal["input", "output", "outcome"] | None = None
-    layer: Literal["operational", "business"] | None = None
-    horizon: Literal["proximal", "distal"] | None = None
-    proxy_for: str | None = None
-    so_what: str = ""
-    source: str = ""
-    calculation: str = ""
-    role: Literal["objective", "guardrail", "counter", "monitor"] | None = None
-    baseline: float | None = None
-    ratio: Annotated[list[Part], Field(min_length=2, max_length=2)] | None = None
-    product: Annotated[list[Part], Field(min_length=2)] | None = None
-    sum: Annotated[list[Part], Field(min_length=2)] | None = None
-    difference: Annotated[list[Part], Field(min_length=2, max_length=2)] | None = None
+    goal: str = Field("", description="The wish behind the number.")
+    direction: Direction | None = Field(None, description="Which way is better; without one it is only shown.")
+    unit: str = Field("", description="What it is counted in.")
+    level: Literal["input", "output", "outcome"] | None = Field(
+        None, description="What is put in, what comes out of the work, or what that changes for the business."
+    )
+    layer: Literal["operational", "business"] | None = Field(None, description="Who steers by it.")
+    horizon: Literal["proximal", "distal"] | None = Field(
+        None, description="Proximal: seen soon, stands for another KPI (proxy_for). Distal: the end itself."
+    )
+    proxy_for: str | None = Field(None, description="The KPI that a proximal one stands for.")
+    lag: int | None = Field(None, ge=0, le=1000, description="Periods until the KPI it stands for follows.")
+    waiver: str = Field("", description="Why a proximal objective is accepted without proxy_for.")
+    so_what: str = Field("", description="What changes for the business when it moves.")
+    source: str = Field("", description="The system and field it is read from.")
+    calculation: str = Field("", description="How it is counted, in words.")
+    owner: str = Field("", description="Who answers for the definition and the figure.")
+    review: Literal["weekly", "monthly", "quarterly", "yearly"] | None = Field(
+        None, description="How often somebody asks whether it is still the right KPI."
+    )
+    target: Target | None = Field(None, description="What it shall reach.")
+    thresholds: Thresholds | None = Field(None, description="The limits of green, yellow and red.")
+    role: Literal["objective", "guardrail", "counter", "monitor"] | None = Field(
+        None,
+        description="Objective: optimised. Guardrail: kept within limits. Counter: shows harm that the objectives "
+        "hide. Monitor: only shown. Without one, its place in the preferences says it.",
+    )
+    baseline: float | None = Field(None, description="What comes over the horizon without any of the lines.")
+    value: float | None = Field(
+        None,
+        gt=0,
+        description="What one unit is worth in the scenario's currency: earned by one more of a KPI to maximize, "
+        "saved by one less of a KPI to minimize.",
+    )
+    ratio: Annotated[list[Part], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="[numerator, denominator]"
+    )
+    product: Annotated[list[Part], Field(min_length=2)] | None = Field(None, description="The factors.")
+    sum: Annotated[list[Part], Field(min_length=2)] | None = Field(None, description="The parts.")
+    difference: Annotated[list[Part], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="[from, minus]"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -57,13 +85,47 @@ class Kpi(Spec):
                 "put it on its parts",
                 path=("baseline",),
             )
+        self._check_horizon()
+        self._check_direction()
+        return self
+
+    def _check_horizon(self) -> None:
         if self.proxy_for is not None and self.horizon == "distal":
             raise SpecError(
                 "a distal KPI stands for itself",
                 "drop proxy_for or set horizon: proximal",
                 path=("proxy_for",),
             )
-        return self
+        if self.lag is not None and (self.horizon != "proximal" or self.proxy_for is None):
+            raise SpecError(
+                "a lag is the time until another KPI follows",
+                "add horizon: proximal and proxy_for, or drop the lag",
+                path=("lag",),
+            )
+        if self.waiver and (self.horizon != "proximal" or self.proxy_for is not None):
+            raise SpecError(
+                "there is nothing to waive: only a proximal KPI without proxy_for needs a waiver",
+                "drop the waiver",
+                path=("waiver",),
+            )
+
+    def _check_direction(self) -> None:
+        if self.direction is not None:
+            if self.thresholds is not None:
+                check_order(self.thresholds, self.direction)
+            return
+        needs = {
+            "role": self.role == "objective",
+            "thresholds": self.thresholds is not None,
+            "target": self.target is not None and self.target.band is None,
+        }
+        for name, needed in needs.items():
+            if needed:
+                raise SpecError(
+                    "without a direction nothing says which way is better",
+                    "add direction: maximize or minimize",
+                    path=(name,),
+                )
 
     @property
     def formula(self) -> tuple[str, list[Part]] | None:
@@ -116,12 +178,15 @@ class KpiTree:
             if kpi.proxy_for is not None and kpi.proxy_for not in kpis:
                 raise SpecError(f"unknown KPI '{kpi.proxy_for}'", _known(kpis), path=("kpis", name, "proxy_for"))
             formula, parts = kpi.formula or ("", [])
+            if formula == "ratio" and parts[1] == 0:
+                raise SpecError("divides by zero", "name a KPI or a number", path=("kpis", name, formula, 1))
             for index, part in enumerate(parts):
                 if isinstance(part, str) and part not in kpis and part != SPEND:
                     raise SpecError(
                         f"unknown KPI '{part}'", _known([*kpis, SPEND]), path=("kpis", name, formula, index)
                     )
         self.derived = self._in_order()
+        self._check_proxies()
 
     def _in_order(self) -> tuple[str, ...]:
         order: list[str] = []
@@ -148,6 +213,26 @@ class KpiTree:
                 stack.append((waiting[0], (*chain, waiting[0])))
         return tuple(order)
 
+    def _check_proxies(self) -> None:
+        """Refuse KPIs that stand for each other in a circle: none of them is the end."""
+        ending: set[str] = set()
+        for root in self.kpis:
+            chain: list[str] = []
+            seen: set[str] = set()
+            at: str | None = root
+            while at is not None and at not in ending:
+                if at in seen:
+                    loop = chain[chain.index(at) :]
+                    raise SpecError(
+                        f"stands for itself: {' -> '.join([*loop, at])}",
+                        "break the circle",
+                        path=("kpis", at, "proxy_for"),
+                    )
+                chain.append(at)
+                seen.add(at)
+                at = self.kpis[at].proxy_for
+            ending |= seen
+
     def evaluate(self, leaves: Mapping[str, Floats]) -> dict[str, Floats]:
         """Recompute every KPI from leaf values.
 
@@ -163,33 +248,28 @@ class KpiTree:
             is zero is NaN: it has no value, not a large one.
         """
         values = {name: np.asarray(value, dtype=float) for name, value in leaves.items()}
+        shape = np.broadcast_shapes(*(value.shape for value in values.values()))
         for name in self.derived:
             formula, parts = self.kpis[name].formula or ("", [])
             terms = [values[p] if isinstance(p, str) else np.float64(p) for p in parts]
-            values[name] = np.asarray(_combine(formula, terms))
+            # A KPI of numbers alone takes the shape of the others.
+            values[name] = np.asarray(_combine(formula, terms)) + np.zeros(shape)
         return {name: values[name] for name in self.kpis if name in values}
 
     def affine(self, name: str) -> Affine | None:
         """Write a KPI as a weighted sum of leaves, or None where it is none (ratios and true products)."""
-        if name == SPEND or self.kpis[name].formula is None:
-            return Affine({name: 1.0})
-        formula, parts = self.kpis[name].formula or ("", [])
-        terms = [self.affine(p) if isinstance(p, str) else Affine({}, p) for p in parts]
-        known = [term for term in terms if term is not None]
-        if len(known) < len(terms):
-            return None
-        if formula == "sum":
-            return sum(known[1:], known[0])
-        if formula == "difference":
-            return known[0] + known[1] * -1.0
-        numbers = [term for term in known if not term.coefficients]
-        if formula == "product" and len(numbers) >= len(known) - 1:
-            factor = float(np.prod([term.constant for term in numbers]))
-            moving = [term for term in known if term.coefficients]
-            return moving[0] * factor if moving else Affine({}, factor)
-        if formula == "ratio" and not known[1].coefficients and known[1].constant != 0.0:
-            return known[0] * (1.0 / known[1].constant)
-        return None
+        return self._affine[name]
+
+    @cached_property
+    def _affine(self) -> dict[str, Affine | None]:
+        """Each KPI once, after its parts: formulas can be nested deeply and share parts."""
+        found: dict[str, Affine | None] = {name: Affine({name: 1.0}) for name in (*self.leaves, SPEND)}
+        for name in self.derived:
+            formula, parts = self.kpis[name].formula or ("", [])
+            terms = [found[part] if isinstance(part, str) else Affine({}, part) for part in parts]
+            known = [term for term in terms if term is not None]
+            found[name] = _combine_affine(formula, known) if len(known) == len(terms) else None
+        return found
 
     def ratio(self, name: str) -> tuple[Affine, Affine] | None:
         """Return numerator and denominator of a KPI that is a ratio of two affine parts, else None."""
@@ -200,6 +280,21 @@ class KpiTree:
         if sides[0] is None or sides[1] is None:
             return None
         return sides[0], sides[1]
+
+
+def _combine_affine(formula: str, terms: Sequence[Affine]) -> Affine | None:
+    if formula == "sum":
+        return sum(terms[1:], terms[0])
+    if formula == "difference":
+        return terms[0] + terms[1] * -1.0
+    numbers = [term for term in terms if not term.coefficients]
+    if formula == "product" and len(numbers) >= len(terms) - 1:
+        factor = float(np.prod([term.constant for term in numbers]))
+        moving = [term for term in terms if term.coefficients]
+        return moving[0] * factor if moving else Affine({}, factor)
+    if formula == "ratio" and not terms[1].coefficients and terms[1].constant != 0.0:
+        return terms[0] * (1.0 / terms[1].constant)
+    return None
 
 
 def _combine(formula: str, terms: Sequence[Floats | np.float64]) -> Floats | np.float64:

@@ -85,7 +85,7 @@ class PreferencesSpec(Spec):
         bounds the expected value; ``{value, probability}`` and ``{value, cvar}`` bound it over draws.
     """
 
-    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    weights: dict[str, Annotated[float, Field(ge=0, le=1e15)]] = {}
     values: dict[str, Positive] = {}
     exchange: list[Pair] = []
     targets: dict[str, float] = {}

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +16,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from . import documents, preferences, response
 from .constraints import ConstraintsSpec, Line, Polyhedron
-from .documents import Document, Spec
+from .documents import Day, Document, Spec
 from .errors import DataError, OptimizerError, SpecError
 from .kpis import Kpi, KpiTree
 from .preferences import PreferencesSpec
@@ -45,7 +44,7 @@ Flighting = Annotated[
 class Horizon(Spec):
     """The time a plan covers: ``periods`` periods from ``start``."""
 
-    start: Annotated[date, Field(strict=False)]
+    start: Day
     periods: Annotated[int, Field(ge=1, le=1000)]
     every: Literal["day", "week"] = "week"
 
@@ -337,20 +336,27 @@ def _at_horizon(model: ResponseModel, horizon: Horizon) -> tuple[ResponseModel, 
             path=("horizon", "every"),
         )
     periods = horizon.periods
+    foreseen = model.baseline.shape[2]
+    if foreseen == 1:
+        model = replace(model, baseline=np.repeat(model.baseline, periods, axis=2))
     if model.start is None:
-        if model.baseline.shape[2] == 1:
-            model = replace(model, baseline=np.repeat(model.baseline, periods, axis=2))
+        if foreseen not in (1, periods):
+            raise SpecError(
+                f"the response has a baseline for {foreseen} periods of unknown date, the horizon has {periods}",
+                "give it a start date, or a baseline of one period that holds for all",
+                path=("horizon", "periods"),
+            )
         return model, ()
     days = (horizon.start - model.start).days
     offset, rest = divmod(days, DAYS[horizon.every])
-    last = model.baseline.shape[2]
-    if rest or offset < 0 or offset + periods > last:
+    if rest or offset < 0 or (foreseen > 1 and offset + periods > foreseen):
         raise SpecError(
-            f"the horizon is outside the {last} {horizon.every}s from {model.start} that the response foresees",
+            f"the horizon is outside the {foreseen} {horizon.every}s from {model.start} the response foresees",
             "start on a period of the response, or fit again with a longer forecast",
             path=("horizon", "start"),
         )
-    baseline = model.baseline[:, :, offset : offset + periods]
+    first = offset if foreseen > 1 else 0
+    baseline = model.baseline[:, :, first : first + periods]
     if offset == 0:
         return replace(model, baseline=baseline), ()
     note = f"Spend between {model.start} and {horizon.start} is not known: no effect of it is carried in."

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, StringConstraints, model_validator
 
-from ..documents import Spec
+from ..documents import Day, Spec
 from ..errors import DataError, SpecError
 from ..response import MAX_LENGTH, file_hash
 from .tabular import Table, read
@@ -28,8 +28,6 @@ STEP = {"day": timedelta(days=1), "week": timedelta(days=7)}
 # What a daily config has where it says nothing; the fields' own defaults are for weeks.
 DAILY = {"holdout": 28, "block": 28, "forecast": 182, "carryover": 28}
 
-# A field of the config is called `date`, which hides the type's own name there.
-Day = date
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\r\n]*$")]
 
 

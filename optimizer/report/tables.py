@@ -187,7 +187,7 @@ def _scale(view: View) -> RenderableType:
             percent(row["part"]),
         )
     title = "The stated trade-off" + (", on one scale" if view.scale else "")
-    parts = [Text(clean(sentence)) for sentence in view.tradeoff]
+    parts = [Text(clean(sentence)) for sentence in (*view.tradeoff, *view.implied)]
     return Group(block(title, table) if view.scale else Text(title, style="bold"), *parts)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..explain import Explanation
 from ..front import Front
-from ..plan import Plan
+from ..plan import Plan, plain
 from ..preferences import Floor, bound, floor_label
 from ..scenario import Scenario
 from . import formats
@@ -17,6 +19,7 @@ Row = dict[str, Any]
 ROLES = ("objective", "guardrail", "counter", "monitor")
 DEFINITIONS = ("goal", "level", "layer", "horizon", "proxy_for", "so_what", "source", "calculation")
 MARGINAL = "marginal "
+SMALLEST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,25 @@ class View:
         The scenario as the file states it, its scales not yet frozen.
     front : Front, optional
         The front, if asked for.
+    explanation : Explanation, optional
+        What the plan's trade-offs come to, where they can be read off.
     """
 
     plan: Plan
     given: Scenario
     front: Front | None = None
+    explanation: Explanation | None = None
 
     @cached_property
     def data(self) -> Row:
         """The content of plan.json."""
-        return {**self.plan.to_dict(), "totals": self._totals(), "scale": self._scale(), "versions": versions()}
+        return {
+            **self.plan.to_dict(),
+            "explanation": None if self.explanation is None else self.explanation.to_dict(),
+            "totals": self._totals(),
+            "scale": self._scale(),
+            "versions": versions(),
+        }
 
     @cached_property
     def front_data(self) -> Row | None:
@@ -178,6 +190,31 @@ class View:
         found += [f"The target for {name} is {value:g}." for name, value in preferences.targets.items()]
         for place, step in enumerate(preferences.order, start=1):
             found.append(f"Priority {place}: {step.kpi}; the later ones may cost {step.slack:.1%} of its best.")
+        return found
+
+    @property
+    def implied(self) -> list[str]:
+        """What the objectives exchange for at the plan, and what today's plan says of the trade-off."""
+        if self.explanation is None or len(self.scenario.objectives) < 2:
+            return []
+        found = []
+        rates, weights = self.explanation.plan.exchange, self.explanation.plan.weights
+        for one, other in itertools.combinations(self.scenario.objectives, 2):
+            # Where one of the two counts for nothing there is no rate between them.
+            if rates is not None and weights is not None and min(weights[one], weights[other]) > SMALLEST_WEIGHT:
+                rate = plain(rates.loc[one, other])
+                found.append(
+                    f"At this plan, {formats.number(1.0)} more of {other} costs {formats.number(rate)} of {one}."
+                )
+        today = self.explanation.today
+        if today.gain is not None:
+            gains = " and ".join(f"{formats.number(gain)} of {name}" for name, gain in today.gain.items())
+            found.append(f"Today's plan is beaten on every objective: {gains} can be had at once (proven).")
+        elif today.weights is not None:
+            shares = ", ".join(f"{name} {formats.percent(w)}" for name, w in today.weights.items())
+            found.append(f"Today's plan would be the best one for weights of {shares} on this scale.")
+        else:
+            found.append("Today's plan is not among those that the rules and guardrails allow.")
         return found
 
     @property

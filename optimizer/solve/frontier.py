@@ -19,6 +19,7 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from ..errors import SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
+from ..preferences import SMALLEST_RANGE
 from ..simulate import Simulator, kpi_values
 from .chance import chance_floors
 from .convex import ConvexSolver
@@ -60,8 +61,8 @@ def outer_approximation(
     base = Problem(scenario)
     ends = payoff_points(base, ConvexSolver(base).maximise)
     table = np.array([point.u for point in ends])
-    box = _Box(table)
-    scaled = Problem(scenario.with_scale(box.ends(base)))
+    box = _Box(base, table)
+    scaled = Problem(scenario, scale=box.ends(base))
     search = _Search(ConvexSolver(scaled), len(names))
     for point in ends:
         search.take(point.z)
@@ -77,11 +78,14 @@ def outer_approximation(
 class _Box:
     """The region of the scale in which the front is measured."""
 
-    def __init__(self, table: Floats) -> None:
+    def __init__(self, problem: Problem, table: Floats) -> None:
         best, worst = np.diag(table), table.min(axis=0)
-        span = np.maximum(best - worst, 1e-6)
-        self.best, self.low = best, worst - (MARGIN * span if len(table) > 2 else 0.0)
-        self.low = np.minimum(self.low, best - 1e-6)
+        kpis = np.array([abs(float(form.kpi(u))) for form, u in zip(problem.objectives, best, strict=True)])
+        units = np.array([abs(form.unit) for form in problem.objectives])
+        # Where KPIs hardly conflict the box stays as wide as a range must be to mean anything.
+        span = np.maximum(best - worst, SMALLEST_RANGE * np.maximum(kpis, 1e-9 * units) / units)
+        self.best = best
+        self.low = best - span * (1.0 + (MARGIN if len(table) > 2 else 0.0))
 
     def ends(self, problem: Problem) -> dict[str, tuple[float, float]]:
         forms = zip(problem.objectives, self.low, self.best, strict=True)

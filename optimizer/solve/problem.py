@@ -133,6 +133,8 @@ class Problem:
         Floors to keep instead of the scenario's; ``{}`` for none.
     box : ((L,), (L,)), optional
         Bounds on scaled spend, in name order, beside those of the polyhedron.
+    scale : mapping, optional
+        Ends ``(worst, best)`` of the objectives instead of the scenario's.
 
     Attributes
     ----------
@@ -157,6 +159,7 @@ class Problem:
         scenario: Scenario,
         floors: dict[str, float | Floor] | None = None,
         box: tuple[Floats, Floats] | None = None,
+        scale: dict[str, tuple[float, float]] | None = None,
     ) -> None:
         self.scenario = scenario
         self.simulator = Simulator.of(scenario)
@@ -172,7 +175,8 @@ class Problem:
         self.pinned = self.upper <= BESIDE_ZERO
         most = self._raw(natural[1])[0].mean(axis=0).sum(axis=1)
         self.size = np.where(most > 0, most, 1.0)
-        self.objectives = tuple(self._objective(name) for name in scenario.objectives)
+        ends = scenario.spec.preferences.scale if scale is None else scale
+        self.objectives = tuple(self._objective(name, ends.get(name)) for name in scenario.objectives)
         self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
         self.floors = tuple(self._floor(name, limit) for name, limit in self.limits.items())
 
@@ -240,7 +244,7 @@ class Problem:
         constants = affine.constant + self.simulator.baseline @ factors
         return factors * self.size, affine.coefficients.get(SPEND, 0.0) * self.money, constants
 
-    def _objective(self, name: str) -> Form:
+    def _objective(self, name: str, ends: Any) -> Form:
         scenario = self.scenario
         affine = scenario.tree.affine(name)
         if affine is None:
@@ -251,7 +255,6 @@ class Problem:
             )
         kpis, spend, constants = self._parts(affine)
         rising = scenario.spec.kpis[name].direction == "maximize"
-        ends = scenario.spec.preferences.scale.get(name)
         if ends is None or ends == "payoff":
             size = float(np.abs(kpis).sum() + abs(spend)) or 1.0
             worst, best = (0.0, size) if rising else (size, 0.0)

@@ -1,0 +1,490 @@
+"""A scenario as a whole: loaded, resolved, hashed, and put together with its response file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import make_model, make_scenario, scenario_on_file
+from ruamel.yaml import YAML
+
+import optimizer as opt
+from optimizer import response
+
+STARTER = Path(opt.__file__).parent / "starter.yaml"
+
+
+def write(data: dict[str, Any], path: Path) -> Path:
+    with path.open("w", encoding="utf-8") as stream:
+        YAML(pure=True).dump(data, stream)
+    return path
+
+
+RICH = {
+    "lines": [
+        {"name": "line0", "current": 300, "channel": "a", "market": "uk", "max": 900.0, "change": "free"},
+        {"name": "line1", "current": 300.5, "channel": "b", "change": {"up": 1.0}},
+        {"name": "line2", "current": 399.5, "channel": "b", "locked": True},
+    ],
+    "kpis": {
+        "kpi0": {"direction": "maximize", "baseline": 12.5, "goal": "grow", "horizon": "distal"},
+        "kpi1": {"direction": "minimize", "proxy_for": "kpi0", "horizon": "proximal"},
+        "cost": {"ratio": ["spend", "kpi0"], "direction": "minimize"},
+        "seen": {"sum": ["kpi0", 2]},
+    },
+    "constraints": {
+        "budget": {"max": 1000.0},
+        "change": {"up": 0.5, "down": 1},
+        "shares": [{"select": {"channel": ["a", "b"]}, "max": 1.0, "name": "all"}],
+    },
+    "preferences": {
+        "weights": {"kpi0": 0.7, "kpi1": 0.3},
+        "scale": {"kpi0": "payoff", "kpi1": [100, 1e-7]},
+        "floors": {"cost": 1e16},
+    },
+    "flighting": {"line2": [0.1, 0.2, 0.3, 0.4], "line1": [0, 0, 0, 1], "line0": [0.25, 0.25, 0.25, 0.25]},
+    "carry_out": True,
+    "platform_kpi": "kpi1",
+    "claims": [{"kpi": "cost", "change": -0.1, "tolerance": 0.01}],
+    "notes": ["ü: #hash, 'quotes' and \"more\""],
+}
+
+
+def rich() -> opt.Scenario:
+    return opt.Scenario.from_dict(make_scenario(3, 2, changes=RICH))
+
+
+def test_load_reads_what_from_dict_takes(tmp_path):
+    data = make_scenario(3, 2, changes=RICH)
+    path = write(data, tmp_path / "scenario.yaml")
+    assert opt.Scenario.load(path).hash == opt.Scenario.from_dict(data).hash == opt.Scenario.load(str(path)).hash
+
+
+def test_the_starter_scenario_loads():
+    scenario = opt.Scenario.load(STARTER)
+    assert scenario.objectives == ("orders", "awareness")
+
+
+@pytest.mark.parametrize("how", ["dict", "yaml", "json as yaml"])
+@pytest.mark.parametrize("which", ["plain", "rich", "starter", "single"])
+def test_resolved_loads_again_with_the_same_hash_and_plans_the_same(tmp_path, which, how):
+    scenario = {
+        "plain": lambda: opt.Scenario.from_dict(make_scenario(2, 2)),
+        "rich": rich,
+        "starter": lambda: opt.Scenario.load(STARTER),
+        "single": lambda: opt.Scenario.from_dict(make_scenario(2, 1)),
+    }[which]()
+    resolved = scenario.resolved()
+    path = tmp_path / "resolved.yaml"
+    if how == "dict":
+        again = opt.Scenario.from_dict(resolved)
+    elif how == "yaml":
+        again = opt.Scenario.load(write(resolved, path))
+    else:
+        path.write_text(json.dumps(resolved, allow_nan=False), encoding="utf-8")
+        again = opt.Scenario.load(path)
+    assert again.hash == scenario.hash == resolved["hash"]
+    assert again.resolved() == resolved
+    assert again.objectives == scenario.objectives
+    spend = np.linspace(1, 2, len(scenario.lines)) * 100
+    np.testing.assert_array_equal(opt.simulate(again, spend), opt.simulate(scenario, spend))
+    np.testing.assert_array_equal(again.polyhedron.A.toarray(), scenario.polyhedron.A.toarray())
+    np.testing.assert_array_equal(again.polyhedron.b, scenario.polyhedron.b)
+
+
+def test_resolved_spells_defaults_out():
+    resolved = opt.Scenario.from_dict(make_scenario(2, 1)).resolved()
+    assert resolved["horizon"] == {"start": "2026-01-05", "periods": 4, "every": "week"}
+    assert resolved["flighting"] == "flat"
+    assert resolved["carry_out"] is False
+    assert resolved["lines"][0]["min"] == 0.0
+    assert resolved["lines"][0]["locked"] is False
+    assert resolved["lines"][0]["channel"] == "a"
+    assert resolved["kpis"]["kpi0"]["role"] == "objective"
+    assert resolved["kpis"]["kpi0"]["baseline"] == 0.0
+    entry = resolved["response"]["kpi0"]["line0"]
+    assert entry["adstock"]["normalised"] is True
+    resolved = rich().resolved()
+    assert {name: kpi["role"] for name, kpi in resolved["kpis"].items()} == {
+        "kpi0": "objective",
+        "kpi1": "objective",
+        "cost": "guardrail",
+        "seen": "monitor",
+    }
+
+
+def test_resolved_holds_plain_data_only():
+    text = json.dumps(rich().resolved(), allow_nan=False)
+    assert json.loads(text) == rich().resolved()
+
+
+def test_an_edited_resolved_file_is_refused(tmp_path):
+    path = write(rich().resolved(), tmp_path / "resolved.yaml")
+    text = path.read_text(encoding="utf-8")
+    assert text.count("300.5") == 1
+    path.write_text(text.replace("300.5", "300.6"), encoding="utf-8")
+    with pytest.raises(opt.SpecError, match="changed after it was resolved") as caught:
+        opt.Scenario.load(path)
+    assert caught.value.path == ("hash",)
+    assert text.splitlines()[caught.value.line - 1].startswith("hash:")
+    assert "hash" in caught.value.hint
+    # Without its hash line the edited file is a scenario of its own.
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("hash:")]
+    path.write_text("\n".join(kept), encoding="utf-8")
+    assert opt.Scenario.load(path).hash != rich().hash
+
+
+def test_every_change_of_content_changes_the_hash():
+    base = make_scenario(3, 2, changes=RICH)
+
+    def changed(*path: Any, to: Any) -> str:
+        data = json.loads(json.dumps(base))
+        part = data
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = to
+        return opt.Scenario.from_dict(data).hash
+
+    hashes = [
+        opt.Scenario.from_dict(base).hash,
+        changed("name", to="other"),
+        changed("currency", to="GBP"),
+        changed("horizon", "start", to="2026-01-12"),
+        changed("horizon", "every", to="day"),
+        changed("lines", 0, "current", to=300.0000001),
+        changed("lines", 0, "market", to="de"),
+        changed("lines", 1, "locked", to=True),
+        changed("flighting", "line1", to=[1, 0, 0, 0]),
+        changed("carry_out", to=False),
+        changed("kpis", "kpi0", "baseline", to=12.6),
+        changed("kpis", "kpi0", "goal", to="shrink"),
+        changed("kpis", "seen", "sum", to=["kpi0", 3]),
+        changed("response", "kpi0", "line0", to="none"),
+        changed("response", "kpi0", "line1", "adstock", "length", to=2),
+        changed("constraints", "budget", to={"total": 1000.0}),
+        changed("constraints", "shares", to=[]),
+        changed("preferences", "weights", "kpi0", to=0.70001),
+        changed("preferences", "scale", "kpi0", to=[1.0, 2.0]),
+        changed("preferences", "floors", "cost", to=7.0),
+        changed("claims", to=[]),
+        changed("notes", to=[]),
+    ]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_spelling_does_not_change_the_hash(tmp_path):
+    data = make_scenario(2, 1)
+    spelled = json.loads(json.dumps(data))
+    spelled["horizon"] = {"every": "week", "periods": 4, "start": date(2026, 1, 5)}
+    spelled["flighting"] = "flat"
+    spelled["lines"][0] |= {"min": 0, "current": 500}
+    spelled["kpis"]["kpi0"] |= {"baseline": 0, "role": "objective"}
+    spelled = dict(reversed(spelled.items()))
+    assert opt.Scenario.from_dict(spelled).hash == opt.Scenario.from_dict(data).hash
+
+
+def test_the_hash_is_the_same_in_another_process():
+    import subprocess
+    import sys
+
+    code = "import json, sys; import optimizer as opt;print(opt.Scenario.from_dict(json.load(sys.stdin)).hash)"
+    text = json.dumps(make_scenario(3, 2, changes=RICH))
+    found = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == rich().hash
+
+
+def test_the_caller_s_data_is_left_as_it_was():
+    data = make_scenario(3, 2, changes=RICH)
+    before = json.dumps(data)
+    scenario = opt.Scenario.from_dict(data)
+    scenario.resolved()
+    scenario.with_scale({"kpi0": (0.0, 1.0)})
+    assert json.dumps(data) == before
+
+
+# Response files
+
+
+def test_the_hash_does_not_depend_on_where_the_response_file_lies(tmp_path):
+    model = make_model()
+    one, other = tmp_path / "one", tmp_path / "other" / "deep"
+    one.mkdir()
+    other.mkdir(parents=True)
+    first = scenario_on_file(one, model)
+    (other / "renamed.nc").write_bytes((one / "response.nc").read_bytes())
+    data = first.resolved() | {"response": {"file": "renamed.nc"}}
+    del data["hash"]
+    moved = opt.Scenario.from_dict(data, other)
+    assert moved.hash == first.hash
+    absolute = opt.Scenario.from_dict(data | {"response": {"file": str(other / "renamed.nc")}})
+    assert absolute.hash == first.hash
+
+
+def test_another_response_file_is_another_hash(tmp_path):
+    one = scenario_on_file(tmp_path, make_model(seed=1))
+    first = one.hash
+    assert scenario_on_file(tmp_path, make_model(seed=2)).hash != first
+
+
+def test_a_resolved_scenario_insists_on_its_response_file(tmp_path):
+    scenario = scenario_on_file(tmp_path, make_model(seed=1))
+    resolved = scenario.resolved()
+    assert resolved["response"]["sha256"] == response.file_hash(tmp_path / "response.nc")
+    again = opt.Scenario.load(write(resolved, tmp_path / "resolved.yaml"))
+    assert again.hash == scenario.hash
+    assert again.resolved() == resolved
+    make_model(seed=2).save(tmp_path / "response.nc")
+    with pytest.raises(opt.SpecError, match="not the file") as caught:
+        opt.Scenario.load(tmp_path / "resolved.yaml")
+    assert caught.value.path == ("response", "sha256")
+    assert caught.value.line is not None
+
+
+def on_file(tmp_path: Path, response_block: dict[str, Any], **blocks: Any) -> opt.Scenario:
+    return scenario_on_file(tmp_path, make_model(), changes={"response": response_block, **blocks})
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "said"),
+    [
+        ({"file": "nowhere.nc"}, ("response", "file"), "nowhere.nc"),
+        ({"file": "."}, ("response", "file"), "folder"),
+        ({"file": "response.nc", "sha256": "0" * 64}, ("response", "sha256"), "not the file"),
+        (
+            {"file": "response.nc", "kpi0": {"line0": {"curve": {"kind": "linear", "scale": 1.0}}}},
+            ("response",),
+            "beside a file",
+        ),
+    ],
+)
+def test_response_files_that_cannot_be_used(tmp_path, block, path, said):
+    with pytest.raises(opt.OptimizerError, match=said) as caught:
+        on_file(tmp_path, block)
+    assert caught.value.path == path
+    assert caught.value.hint
+
+
+def test_a_response_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "text.nc").write_text("hello")
+    with pytest.raises(opt.DataError, match=r"text\.nc") as caught:
+        on_file(tmp_path, {"file": "text.nc"})
+    assert caught.value.path == ("response", "file")
+
+
+def test_kpis_and_lines_the_file_does_not_know(tmp_path):
+    make_model(1, ("kpi0",), ("line0", "line1")).save(tmp_path / "small.nc")
+    data = make_scenario(2, 2) | {"response": {"file": "small.nc"}}
+    with pytest.raises(opt.SpecError, match="no KPI 'kpi1'") as caught:
+        opt.Scenario.from_dict(data, tmp_path)
+    assert caught.value.path == ("response", "file")
+    data = make_scenario(3, 1) | {"response": {"file": "small.nc"}}
+    with pytest.raises(opt.SpecError, match="no line 'line2'"):
+        opt.Scenario.from_dict(data, tmp_path)
+
+
+def test_a_line_of_the_file_must_be_named_or_left_out(tmp_path):
+    make_model(1, ("kpi0",), ("line0", "extra", "line1")).save(tmp_path / "large.nc")
+    data = make_scenario(2, 1) | {"response": {"file": "large.nc"}}
+    with pytest.raises(opt.SpecError, match="'extra'") as caught:
+        opt.Scenario.from_dict(data, tmp_path)
+    assert "extra" in caught.value.hint
+    data["response"]["leave_out"] = ["extra"]
+    scenario = opt.Scenario.from_dict(data, tmp_path)
+    assert scenario.response.lines == ("line0", "line1")
+
+
+def test_the_file_s_order_does_not_matter(tmp_path):
+    model = make_model(3, ("kpi1", "kpi0"), ("line2", "line0", "line1"))
+    model.save(tmp_path / "response.nc")
+    data = make_scenario(3, 2) | {"response": {"file": "response.nc"}}
+    scenario = opt.Scenario.from_dict(data, tmp_path)
+    assert scenario.response.kpis == ("kpi0", "kpi1")
+    assert scenario.response.lines == ("line0", "line1", "line2")
+    spend = {"line0": 10.0, "line1": 200.0, "line2": 3000.0}
+    wanted = scenario_on_file(tmp_path, model)
+    import pandas as pd
+
+    found = opt.simulate(scenario, pd.Series(spend))
+    pd.testing.assert_frame_equal(found, opt.simulate(wanted, pd.Series(spend))[["kpi0", "kpi1"]], rtol=1e-14)
+
+
+# Horizon against the periods a response foresees
+
+
+def at(tmp_path: Path, begin: str, periods: int, every: str = "week", **fields: Any) -> opt.Scenario:
+    """One line, one KPI, baseline 1, 2, 4, 8, 16, 32 from 2026-01-05 and one period of history."""
+    baseline = np.array([[[1.0, 2, 4, 8, 16, 32]]])
+    model = make_model(1, ("kpi0",), ("line0",), past=1, **({"baseline": baseline} | fields))
+    changes = {"horizon": {"start": begin, "periods": periods, "every": every}}
+    return scenario_on_file(tmp_path, model, changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("start", "periods", "total"),
+    [("2026-01-05", 6, 63), ("2026-01-05", 1, 1), ("2026-01-12", 2, 6), ("2026-02-09", 1, 32)],
+)
+def test_the_baseline_is_cut_to_the_horizon(tmp_path, start, periods, total):
+    assert at(tmp_path, start, periods).baseline.tolist() == [[total]]
+
+
+@pytest.mark.parametrize(
+    ("start", "periods"),
+    [
+        ("2026-01-05", 7),
+        ("2026-01-12", 6),
+        ("2025-12-29", 2),
+        ("2026-01-06", 1),
+        ("2026-02-16", 1),
+        ("2027-01-04", 1),
+    ],
+)
+def test_a_horizon_beyond_what_the_response_foresees_is_refused(tmp_path, start, periods):
+    with pytest.raises(opt.SpecError) as caught:
+        at(tmp_path, start, periods)
+    assert caught.value.path == ("horizon", "start")
+    assert caught.value.hint
+
+
+def test_history_counts_only_where_it_adjoins(tmp_path):
+    near = at(tmp_path, "2026-01-05", 2)
+    assert near.response.history.shape == (1, 1)
+    assert not near.notes
+    late = at(tmp_path, "2026-01-12", 2)
+    assert late.response.history.shape == (1, 0)
+    assert any("2026-01-05" in note and "2026-01-12" in note for note in late.notes)
+
+
+def test_days_and_weeks_do_not_mix(tmp_path):
+    with pytest.raises(opt.SpecError, match="by week") as caught:
+        at(tmp_path, "2026-01-05", 2, every="day")
+    assert caught.value.path == ("horizon", "every")
+    daily = at(tmp_path, "2026-01-07", 3, every="day", period="day")
+    assert daily.baseline.tolist() == [[4 + 8 + 16]]
+
+
+def test_a_response_without_dates_suits_any_horizon(tmp_path):
+    for start in ("2026-01-05", "1999-05-05"):
+        steady = at(tmp_path, start, 3, start=None, period=None, baseline=np.array([[[5.0]]]))
+        assert steady.baseline.tolist() == [[15.0]]
+    fitting = at(tmp_path, "2026-01-05", 6, start=None, period=None)
+    assert fitting.baseline.tolist() == [[63.0]]
+
+
+@pytest.mark.parametrize("periods", [2, 5, 7])
+def test_a_baseline_of_other_length_without_dates_is_refused(tmp_path, periods):
+    # Six periods of unknown date for two or seven: neither the sum of six nor of the first two is right.
+    with pytest.raises(opt.OptimizerError):
+        at(tmp_path, "2026-01-05", periods, start=None, period=None)
+
+
+def test_a_steady_baseline_with_a_start_holds_in_every_period(tmp_path):
+    # ResponseModel: a baseline of one period is the same in every period.
+    steady = at(tmp_path, "2026-01-05", 3, baseline=np.array([[[5.0]]]))
+    assert steady.baseline.tolist() == [[15.0]]
+
+
+# Flighting, names, scale
+
+
+@pytest.mark.parametrize(
+    ("flighting", "path", "said"),
+    [
+        ({"line0": [0.5, 0.5]}, ("flighting",), "line1"),
+        ({"line0": [0.5, 0.5], "line1": [1.0]}, ("flighting", "line1"), "1 shares for 2 periods"),
+        ({"line0": [0.5, 0.5], "line1": [1.0, 0.0, 0.0]}, ("flighting", "line1"), "3 shares for 2 periods"),
+        ({"line0": [0.5, 0.5], "line1": [0.5, 0.4]}, ("flighting", "line1"), "0.9"),
+        ({"line0": [0.5, 0.5], "line1": [0.0, 0.0]}, ("flighting", "line1"), "add up to 0"),
+        ({"line0": [0.5, 0.5], "line1": [0.5, 0.5], "tv": [0.5, 0.5]}, ("flighting", "tv"), "unknown line"),
+    ],
+)
+def test_flighting_that_cannot_be(flighting, path, said):
+    with pytest.raises(opt.SpecError, match=said) as caught:
+        opt.Scenario.from_dict(make_scenario(2, 1, periods=2, changes={"flighting": flighting}))
+    assert caught.value.path == path
+
+
+def test_negative_flighting_names_its_period():
+    flighting = {"line0": [0.5, 0.5], "line1": [1.5, -0.5]}
+    with pytest.raises(opt.SpecError) as caught:
+        opt.Scenario.from_dict(make_scenario(2, 1, periods=2, changes={"flighting": flighting}))
+    assert caught.value.path == ("flighting", "line1", 1)
+
+
+def test_shares_by_line_and_period():
+    flat = opt.Scenario.from_dict(make_scenario(2, 1, periods=4))
+    assert flat.shares.tolist() == [[0.25] * 4] * 2
+    assert rich().shares.tolist() == [[0.25] * 4, [0, 0, 0, 1], [0.1, 0.2, 0.3, 0.4]]
+
+
+@pytest.mark.parametrize(
+    ("block", "value", "path"),
+    [
+        ("platform_kpi", "nowhere", ("platform_kpi",)),
+        ("claims", [{"kpi": "nowhere", "change": 0.1, "tolerance": 0.1}], ("claims", 0, "kpi")),
+        ("claims", [{"kpi": "kpi0", "tolerance": 0.1}], ("claims", 0)),
+        ("claims", [{"kpi": "kpi0", "today": 1.0, "tolerance": 0.1}], ("claims", 0)),
+        ("claims", [{"kpi": "kpi0", "change": 1.0, "today": 1.0, "plan": 2.0, "tolerance": 0.1}], ("claims", 0)),
+        ("claims", [{"kpi": "kpi0", "change": 0.1, "tolerance": 0.0}], ("claims", 0, "tolerance")),
+        ("lines", [], ("lines",)),
+        ("kpis", {}, ("kpis",)),
+        ("name", "", ("name",)),
+        ("currency", "eur", ("currency",)),
+    ],
+)
+def test_parts_that_cannot_be(block, value, path):
+    with pytest.raises(opt.SpecError) as caught:
+        opt.Scenario.from_dict(make_scenario(2, 1) | {block: value})
+    assert caught.value.path == path
+
+
+def test_two_lines_of_one_name():
+    data = make_scenario(3, 1)
+    data["lines"][2]["name"] = "line0"
+    with pytest.raises(opt.SpecError, match="line0") as caught:
+        opt.Scenario.from_dict(data)
+    assert caught.value.path == ("lines", 2, "name")
+
+
+def test_with_scale_pins_what_it_is_given_and_nothing_else():
+    scenario = rich()
+    pinned = scenario.with_scale({"kpi0": (np.float64(10.0), 20)})
+    scale = pinned.spec.preferences.scale
+    assert scale == {"kpi0": [10.0, 20.0], "kpi1": [100.0, 1e-7]}
+    assert scenario.spec.preferences.scale["kpi0"] == "payoff"
+    one, other = scenario.resolved(), pinned.resolved()
+    assert other["hash"] != one["hash"]
+    for data in (one, other):
+        del data["preferences"]["scale"], data["hash"]
+    assert one == other
+    # A resolved scenario may be pinned too: its hash was of the content before.
+    assert opt.Scenario.from_dict(scenario.resolved()).with_scale({"kpi0": (10.0, 20.0)}).hash == pinned.hash
+
+
+def test_with_scale_keeps_the_response_file(tmp_path):
+    scenario = scenario_on_file(tmp_path, make_model(notes=("a note",)))
+    pinned = scenario.with_scale({"kpi0": (1.0, 2.0)})
+    assert pinned.notes == scenario.notes
+    np.testing.assert_array_equal(opt.simulate(pinned, np.ones(3)), opt.simulate(scenario, np.ones(3)))
+
+
+def test_with_scale_refuses_a_reversed_scale():
+    with pytest.raises(opt.SpecError, match="worst to best"):
+        rich().with_scale({"kpi0": (20.0, 10.0)})
+
+
+def test_notes_come_from_the_scenario_and_its_response(tmp_path):
+    model = replace(make_model(), notes=("the evidence is thin",))
+    scenario = scenario_on_file(tmp_path, model, changes={"notes": ["figures are made up"]})
+    assert scenario.notes == ("figures are made up", "the evidence is thin")
+
+
+def test_a_scenario_is_frozen():
+    with pytest.raises(AttributeError):
+        rich().spec = None
+    with pytest.raises(Exception, match="frozen"):
+        rich().spec.name = "other"
