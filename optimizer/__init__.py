@@ -7,7 +7,9 @@ stays quick.
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
+from .lint import Finding, lint
 from .plan import Certificate, Plan
+from .reach import Reach, reachability
 from .response import ResponseModel
 from .scenario import Scenario
 from .simulate import simulate
@@ -17,11 +19,13 @@ __all__ = [
     "Certificate",
     "DataError",
     "Explanation",
+    "Finding",
     "Front",
     "ImpliedTradeoff",
     "InfeasibleError",
     "OptimizerError",
     "Plan",
+    "Reach",
     "ResponseModel",
     "Scenario",
     "SolverError",
@@ -29,6 +33,8 @@ __all__ = [
     "explain",
     "frontier",
     "implied_tradeoff",
+    "lint",
+    "reachability",
     "simulate",
     "solve",
 ]

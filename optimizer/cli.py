@@ -172,7 +172,9 @@ def check(
 
 
 def _check_scenario(file: Path) -> None:
-    from .report.tables import print_check
+    from .lint import lint
+    from .reach import reachability
+    from .report.tables import print_check, print_findings
     from .report.view import View
     from .scenario import Scenario
     from .solve.routes import solve
@@ -182,9 +184,16 @@ def _check_scenario(file: Path) -> None:
     try:
         found = solve(given)
     except (InfeasibleError, SolverError):
+        print_findings(console, lint(given), ())
         console.print(f"{file} reads well, but there is no plan:", markup=False, highlight=False)
         raise
-    print_check(console, file.name, View(found, given))
+    reaches = reachability(given)
+    findings = lint(given, reaches)
+    print_check(console, View(found, given, explanation=_explain(found)))
+    print_findings(console, findings, reaches)
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(FINDING)
+    console.print(f"\n{file.name} is sound, and its rules can be kept.", markup=False, style="green")
 
 
 def _check_history(file: Path, config: Path) -> None:

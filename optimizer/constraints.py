@@ -205,6 +205,8 @@ class Polyhedron:
         Rows that hold with equality.
     names : tuple of str
         What each row says, for people.
+    owner : tuple of int
+        The line a row is about, -1 where it is about several.
     switches : Switches or None
         On/off rules, where there are any.
     """
@@ -213,6 +215,7 @@ class Polyhedron:
     b: Floats
     equal: NDArray[np.bool_]
     names: tuple[str, ...]
+    owner: tuple[int, ...]
     switches: Switches | None = None
 
     def box(self) -> tuple[Floats, Floats]:

@@ -16,7 +16,8 @@ from pydantic import Field
 from .documents import Spec
 
 Floats = NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0, le=1e15)]
+# Down to a size that doubles can divide by without overflow.
+Positive = Annotated[float, Field(ge=1e-30, le=1e15)]
 NonNegative = Annotated[float, Field(ge=0, le=1e15)]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .plan import records
+from .plan import plain, records
 
 if TYPE_CHECKING:
     from .scenario import Scenario
@@ -92,7 +92,7 @@ class Front:
                 }
                 for name in self.scenario.objectives
             },
-            "certificate": asdict(self.certificate),
+            "certificate": {key: plain(value) for key, value in asdict(self.certificate).items()},
             "payoff": records(self.payoff.rename_axis("optimised")),
             "points": records(self.points.rename_axis("point")),
         }

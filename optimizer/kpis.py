@@ -17,7 +17,7 @@ from .targets import Direction, Target, Thresholds, check_order
 
 Floats = NDArray[np.float64]
 SPEND = "spend"
-RESERVED = (SPEND, "file", "sha256", "leave_out", "scale", "steps")
+RESERVED = (SPEND, "file", "sha256", "leave_out", "scale", "steps", "point", "optimised")
 FORMULAS = ("ratio", "product", "sum", "difference")
 
 Part = str | float
@@ -173,7 +173,7 @@ class KpiTree:
         self.kpis = dict(kpis)
         self.leaves = tuple(name for name, kpi in kpis.items() if kpi.formula is None)
         for name, kpi in kpis.items():
-            if name in RESERVED:
+            if name in RESERVED or name.startswith(f"{SPEND} "):
                 raise SpecError(f"'{name}' is a reserved word", "rename the KPI", path=("kpis", name))
             if kpi.proxy_for is not None and kpi.proxy_for not in kpis:
                 raise SpecError(f"unknown KPI '{kpi.proxy_for}'", _known(kpis), path=("kpis", name, "proxy_for"))

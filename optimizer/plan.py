@@ -143,11 +143,14 @@ class Plan:
             if name in scenario.tree.leaves:
                 k = scenario.tree.leaves.index(name)
                 table[f"marginal {name}"] = 1000.0 * slope[:, k].mean(axis=0)
-        rules = self.rules
-        binding = rules.index[rules["binding"]]
+        polyhedron, binding = scenario.polyhedron, self.rules["binding"]
         table["stopped_by"] = [
-            ", ".join(rule[len(line) + 2 :] for rule in binding if rule.startswith(f"{line}: "))
-            for line in table.index
+            ", ".join(
+                name[len(line) + 2 :]
+                for name, owner in zip(polyhedron.names, polyhedron.owner, strict=True)
+                if owner == i and binding[name]
+            )
+            for i, line in enumerate(table.index)
         ]
         low, high = scenario.response.observed.T
         peak = (spend[:, None] * scenario.shares).max(axis=1)
@@ -223,7 +226,7 @@ class Plan:
             "scenario_hash": scenario.hash,
             "currency": scenario.spec.currency,
             "spend": {line: float(value) for line, value in self.spend.items()},
-            "certificate": asdict(self.certificate),
+            "certificate": {key: plain(value) for key, value in asdict(self.certificate).items()},
             "outcomes": records(self.outcomes),
             "allocation": records(self.allocation),
             "rules": records(self.rules),

@@ -20,6 +20,17 @@ from .errors import DataError, SpecError
 
 ADSTOCK_KINDS = ("none", "geometric")
 MAX_LENGTH = 104
+FORMAT = "campaign-optimizer response 1"
+CELL, BY_DRAW = ("kpi", "line"), ("draw", "kpi", "line")
+VARIABLES = {
+    "family": CELL,
+    **dict.fromkeys(("scale", "first", "second", "rate"), BY_DRAW),
+    "length": CELL,
+    "normalised": CELL,
+    "baseline": ("draw", "kpi", "period"),
+    "observed": ("line", "bound"),
+    "history": ("line", "past"),
+}
 
 
 class Adstock(Spec):
@@ -144,6 +155,11 @@ class ResponseModel:
                 raise DataError(f"'{name}' holds NaN or infinity", path=(name,))
         if n_draws == 0:
             raise DataError("the model has no draws", path=("scale",))
+        for axis in ("kpis", "lines"):
+            if len(set(getattr(self, axis))) < len(getattr(self, axis)):
+                raise DataError(f"'{axis}' holds a name twice", path=(axis,))
+        if self.period not in (None, "day", "week"):
+            raise DataError(f"'period' is {self.period!r}, not day or week", path=("period",))
         checks = [
             ("family", np.isin(self.family, list(curves.NAMES)), "an unknown curve family"),
             ("scale", self.scale >= 0, "a negative number"),
@@ -163,7 +179,7 @@ class ResponseModel:
 
     def weights(self) -> Floats:
         """Adstock weights ``w[j] = rate^j``, current period first: (D, K, L, J + 1)."""
-        lags = np.arange(int(self.length.max()))
+        lags = np.arange(int(self.length.max(initial=1)))
         weights = np.where(lags < self.length[..., None], self.rate[..., None] ** lags, 0.0)
         total = np.where(self.normalised, weights.sum(axis=-1), 1.0)
         return np.ascontiguousarray(weights / total[..., None])
@@ -202,29 +218,25 @@ class ResponseModel:
         """Write the model as netCDF: to a temporary file beside it first, then renamed."""
         path = Path(path)
         temporary = path.with_name(f".{path.name}.part")
-        self.to_dataset().to_netcdf(temporary, engine="h5netcdf")
-        temporary.replace(path)
+        try:
+            self.to_dataset().to_netcdf(temporary, engine="h5netcdf")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def to_dataset(self) -> Any:
         """Return the model as an `xarray.Dataset` with named dimensions."""
         import xarray as xr
 
-        cell, by_draw = ("kpi", "line"), ("draw", "kpi", "line")
-        names = np.vectorize(curves.NAMES.__getitem__, otypes=[object])(self.family)
+        names = np.vectorize(curves.NAMES.__getitem__, otypes=[object])(self.family).astype(str)
+        values = {name: getattr(self, name) for name in VARIABLES}
+        values |= {"family": names, "normalised": self.normalised.astype(np.int8)}
         dataset = xr.Dataset(
-            {
-                "family": (cell, names.astype(str)),
-                **{name: (by_draw, getattr(self, name)) for name in ("scale", "first", "second", "rate")},
-                "length": (cell, self.length),
-                "normalised": (cell, self.normalised.astype(np.int8)),
-                "baseline": (("draw", "kpi", "period"), self.baseline),
-                "observed": (("line", "bound"), self.observed),
-                "history": (("line", "past"), self.history),
-            },
+            {name: (dims, values[name]) for name, dims in VARIABLES.items()},
             coords={"kpi": list(self.kpis), "line": list(self.lines), "bound": ["low", "high"]},
         )
         dataset.attrs = {f"about_{key}": value for key, value in self.attributes.items()}
-        dataset.attrs |= {"notes": "\n".join(self.notes), "format": "campaign-optimizer response 1"}
+        dataset.attrs |= {"notes": "\n".join(self.notes), "format": FORMAT}
         if self.start is not None:
             dataset.attrs["start"] = self.start.isoformat()
         if self.period is not None:
@@ -240,6 +252,7 @@ def load(path: str | Path) -> ResponseModel:
     DataError
         If the file is missing, is not such a file, lacks a variable, or holds impossible numbers.
     """
+    import h5py
     import xarray as xr
 
     path = Path(path)
@@ -247,12 +260,15 @@ def load(path: str | Path) -> ResponseModel:
         what = "is a folder" if path.is_dir() else "no such file"
         raise DataError(what, "name a file made with 'campaign-optimizer fit'", file=str(path))
     try:
+        # h5py first: it refuses what is no HDF5 file without leaving half-made objects behind.
+        with h5py.File(path, "r") as file:
+            file.visit(lambda name: None)
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             return _from_dataset(dataset.load())
     except DataError as error:
         error.file, error.hint = str(path), error.hint or "make the file anew with 'campaign-optimizer fit'"
         raise
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except Exception as error:  # whatever a damaged file makes the reader raise
         first = (str(error).strip().splitlines() or ["unreadable"])[0]
         raise DataError(
             f"not a response file: {first}", "make it with 'campaign-optimizer fit'", file=str(path)
@@ -260,26 +276,40 @@ def load(path: str | Path) -> ResponseModel:
 
 
 def _from_dataset(dataset: Any) -> ResponseModel:
-    if not str(dataset.attrs.get("format", "")).startswith("campaign-optimizer response"):
-        raise DataError("not a response file of this program", "make it with 'campaign-optimizer fit'")
-    unknown = sorted(set(dataset["family"].values.ravel().tolist()) - set(curves.FAMILIES))
+    found = str(dataset.attrs.get("format", ""))
+    if found != FORMAT:
+        raise DataError(
+            f"not a response file this version can read (its format is {found or 'not stated'!r})",
+            "make it with 'campaign-optimizer fit'",
+            path=("format",),
+        )
+    for name, dims in VARIABLES.items():
+        if name not in dataset or set(dataset[name].dims) != set(dims):
+            raise DataError(f"'{name}' is missing or not by {', '.join(dims)}", path=(name,))
+    arrays = {name: dataset[name].transpose(*dims).values for name, dims in VARIABLES.items()}
+    for name in ("kpi", "line"):
+        if name not in dataset.coords:
+            raise DataError(f"the names along '{name}' are missing", path=(f"{name}s",))
+    unknown = sorted(set(arrays["family"].ravel().tolist()) - set(curves.FAMILIES))
     if unknown:
         raise DataError(f"unknown curve family {unknown[0]!r}", "made by a newer version?", path=("family",))
-    codes = np.vectorize(lambda name: curves.FAMILIES[name].code, otypes=[np.int64])(dataset["family"].values)
+    codes = np.vectorize(lambda name: curves.FAMILIES[name].code, otypes=[np.int64])(arrays["family"])
+    if np.any(arrays["length"] != np.floor(arrays["length"])):
+        raise DataError("'length' holds a part of a period", path=("length",))
     start = dataset.attrs.get("start")
     notes = str(dataset.attrs.get("notes", ""))
     return ResponseModel(
         kpis=tuple(str(name) for name in dataset["kpi"].values),
         lines=tuple(str(name) for name in dataset["line"].values),
         family=codes,
-        length=dataset["length"].values.astype(np.int64),
-        normalised=dataset["normalised"].values.astype(bool),
+        length=arrays["length"].astype(np.int64),
+        normalised=arrays["normalised"].astype(bool),
         start=date.fromisoformat(start) if start else None,
         period=dataset.attrs.get("period"),
         notes=tuple(notes.splitlines()),
         attributes={k[6:]: v for k, v in dataset.attrs.items() if k.startswith("about_")},
         **{
-            name: np.ascontiguousarray(dataset[name].values, dtype=np.float64)
+            name: np.ascontiguousarray(arrays[name], dtype=np.float64)
             for name in ("scale", "first", "second", "rate", "baseline", "observed", "history")
         },
     )

@@ -22,14 +22,16 @@ class _Rows:
         self.b: list[float] = []
         self.equal: list[bool] = []
         self.names: list[str] = []
+        self.owner: list[int] = []
 
-    def add(self, name: str, row: Any, bound: float, equal: bool = False) -> None:
+    def add(self, name: str, row: Any, bound: float, equal: bool = False, owner: int = -1) -> None:
         if name in self.names:
             raise SpecError(f"two rules are called '{name}'", "give one of them a 'name'", path=("constraints",))
         self.rows.append(np.asarray(row, dtype=float))
         self.b.append(float(bound))
         self.equal.append(equal)
         self.names.append(name)
+        self.owner.append(owner)
 
     def between(self, label: str, row: Any, low: float | None, high: float | None) -> None:
         """Add the rows of ``low <= row @ x <= high``."""
@@ -79,17 +81,18 @@ def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats)
     _pacing_rows(rows, lines, rules, shares)
     matrix = sparse.csr_matrix(np.array(rows.rows))
     switches = _switches(lines, rules)
-    return Polyhedron(matrix, np.array(rows.b), np.array(rows.equal), tuple(rows.names), switches)
+    b, equal = np.array(rows.b), np.array(rows.equal)
+    return Polyhedron(matrix, b, equal, tuple(rows.names), tuple(rows.owner), switches)
 
 
 def _line_rows(rows: _Rows, index: int, line: Line, n_lines: int, change: Change | None) -> None:
     unit = np.eye(n_lines)[index]
     if line.locked:
-        rows.add(f"{line.name}: locked", unit, line.current, equal=True)
+        rows.add(f"{line.name}: locked", unit, line.current, True, index)
         return
-    rows.add(f"{line.name}: min", -unit, -line.min)
+    rows.add(f"{line.name}: min", -unit, -line.min, owner=index)
     if line.max is not None:
-        rows.add(f"{line.name}: max", unit, line.max)
+        rows.add(f"{line.name}: max", unit, line.max, owner=index)
     limit = change if line.change is None else None if line.change == "free" else line.change
     if limit is None:
         return
@@ -100,9 +103,11 @@ def _line_rows(rows: _Rows, index: int, line: Line, n_lines: int, change: Change
             path=("lines", index, "current"),
         )
     if limit.up is not None:
-        rows.add(f"{line.name}: change up {limit.up:.0%}", unit, line.current * (1 + limit.up))
+        rows.add(f"{line.name}: change up {limit.up:.0%}", unit, line.current * (1 + limit.up), owner=index)
     if limit.down is not None:
-        rows.add(f"{line.name}: change down {limit.down:.0%}", -unit, -line.current * (1 - limit.down))
+        rows.add(
+            f"{line.name}: change down {limit.down:.0%}", -unit, -line.current * (1 - limit.down), owner=index
+        )
 
 
 def _group_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats) -> None:

@@ -65,7 +65,7 @@ class Simulator:
             np.ascontiguousarray(model.first),
             np.ascontiguousarray(model.second),
             np.ones((len(model.kpis), unit.shape[1])),
-            scenario.baseline,
+            np.ascontiguousarray(scenario.baseline),
         )
 
     def outcomes(self, spend: Floats) -> Floats:
@@ -195,8 +195,11 @@ def _plans(scenario: Scenario, spend: pd.Series | pd.DataFrame | Floats) -> tupl
             raise DataError(f"spend does not match the scenario's lines: {odd[0]}", f"lines are: {lines}")
         if isinstance(spend, pd.DataFrame):
             labels = spend.index
-        spend = spend[lines].to_numpy(dtype=float)
-    array = np.asarray(spend, dtype=float)
+        spend = spend[lines].to_numpy(dtype=object, na_value=np.nan)
+    try:
+        array = np.asarray(spend, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError("spend holds something that is not a number", "give currency amounts") from None
     if array.ndim == 2 and labels is None:
         labels = range(len(array))
     if array.ndim not in (1, 2) or array.shape[-1] != len(lines):

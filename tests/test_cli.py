@@ -210,3 +210,26 @@ def test_help_loads_nothing_heavy() -> None:
     )
     assert run.returncode == 0, run.stderr
     assert "plan" in run.stdout
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml")), ids=lambda f: f.stem
+)
+def test_check_on_shipped_scenarios_is_clean(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "is sound" in said
+    assert "error [" not in said
+    assert "warning [" not in said
+
+
+def test_check_fails_on_an_objective_that_leads_nowhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[1] / "scenarios" / "awareness_conversion.yaml").read_text()
+    file = tmp_path / "odd.yaml"
+    file.write_text(text.replace("level: outcome", "level: output"))
+    assert cli.main(["check", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert "error [no-outcome-path]" in said
+    assert "is sound" not in said

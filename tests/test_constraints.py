@@ -179,6 +179,18 @@ def test_names_say_the_line_first():
     assert [name for name in names if name.startswith("tv: ")] == [name for name in names if "tv" in name]
 
 
+def test_each_row_knows_the_line_it_is_about():
+    # Names alone cannot say it: a line may be called 'budget', or like the start of another line's name.
+    shares = [{"select": {"line": "tv"}, "max": 0.9}]
+    polyhedron = scenario({"change": {"up": 0.5}, "shares": shares}, with_line(1, locked=True)).polyhedron
+    for name, owner in zip(polyhedron.names, polyhedron.owner, strict=True):
+        line = name.split(":")[0]
+        assert owner == (["brand", "generic", "tv"].index(line) if line in ("brand", "generic", "tv") else -1), (
+            name
+        )
+    assert set(polyhedron.owner) == {-1, 0, 1, 2}
+
+
 def of_rows(*rows: tuple[list[float], float, bool]) -> Polyhedron:
     coefficients, bounds, equal = zip(*rows, strict=True)
     return Polyhedron(
@@ -186,6 +198,8 @@ def of_rows(*rows: tuple[list[float], float, bool]) -> Polyhedron:
         np.array(bounds),
         np.array(equal),
         tuple(f"row {i}" for i in range(len(rows))),
+        (-1,) * len(rows),
+        tuple(-1 for _ in rows),
     )
 
 

@@ -144,8 +144,14 @@ def test_to_dict_is_strict_json(changes):
     assert found["certificate"]["solves"] == 3
 
 
-@pytest.mark.parametrize("name", ["point", "optimised", "index", "line"])
-def test_any_kpi_name_can_be_written(name):
+@pytest.mark.parametrize("name", ["point", "optimised"])
+def test_names_of_the_output_are_reserved(name):
+    with pytest.raises(opt.SpecError, match="reserved"):
+        front_of((name, "kpi1"))
+
+
+@pytest.mark.parametrize("name", ["index", "line"])
+def test_any_other_kpi_name_can_be_written(name):
     found = front_of((name, "kpi1")).to_dict()
     assert found["objectives"][name]["current"] == 2.0
     assert [row["kpi1"] for row in found["points"]] == [9.0, 8.0, 1 / 3]

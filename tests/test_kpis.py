@@ -232,7 +232,11 @@ def test_long_chains_are_no_danger():
     chain |= {f"k{i}": ("sum", [f"k{i - 1}", 1.0]) for i in range(1, 1500)}
     tree = tree_of(chain)
     assert tree.evaluate({"k0": np.array([0.0])})["k1499"].item() == 1499.0
-    assert tree.affine("k1499") == Affine({"k0": 1.0}, 1499.0)
+    try:
+        found = tree.affine("k1499")
+    except RecursionError:
+        found = None
+    assert found == Affine({"k0": 1.0}, 1499.0)
 
 
 def test_doubling_chains_are_no_bomb():

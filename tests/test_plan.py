@@ -125,6 +125,13 @@ def test_derived_outcomes_come_from_expected_parts_and_their_intervals_from_draw
     assert half["direction"] == ""
 
 
+@pytest.mark.parametrize(("direction", "share"), [("maximize", 0.0), ("minimize", 1.0)])
+def test_better_is_less_of_a_kpi_to_minimize(tmp_path, direction, share):
+    # 200 + 100 s is less than today's 300 + 100 s in every draw.
+    scenario = uncertain(tmp_path, kpis={"sales": {"direction": direction}})
+    assert plan_of(scenario, 200.0, 100.0).outcomes.loc["sales", "p_better"] == share
+
+
 def test_the_interval_narrows_with_less_money_on_the_uncertain_line(tmp_path):
     scenario = uncertain(tmp_path)
     safe, risky = plan_of(scenario, 390.0, 10.0).outcomes, plan_of(scenario, 10.0, 390.0).outcomes

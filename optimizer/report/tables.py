@@ -9,6 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..lint import Finding
+from ..reach import Reach
 from .formats import between, between_percent, chance, clean, number, percent, room, signed
 from .view import View
 
@@ -54,8 +56,8 @@ def print_front(console: Console, view: View) -> None:
     console.print(Text(view.front_proof))
 
 
-def print_check(console: Console, file: str, view: View) -> None:
-    """Print that a scenario is sound: the roles that were resolved, the scale, the rules, the warnings."""
+def print_check(console: Console, view: View) -> None:
+    """Print what a scenario comes to: the roles that were resolved, the scale, the rules, the warnings."""
     print_title(console, view)
     table = columns("KPI", "Role", "Direction", "Guardrail", "Formula", words=5)
     for row in view.kpis:
@@ -72,8 +74,23 @@ def print_check(console: Console, file: str, view: View) -> None:
     console.print(Text(f"{len(view.lines)} lines, {len(rules)} rules and guardrails."))
     console.print(Text(f"Binding in the best plan: {binding}."))
     print_warnings(console, view.data["warnings"])
-    console.print()
-    console.print(Text(f"{clean(file)} is sound, and its rules can be kept.", style="green"))
+
+
+def print_findings(console: Console, findings: Sequence[Finding], reaches: Sequence[Reach]) -> None:
+    """Print whether targets can be reached, and what the linter found, errors first."""
+    if reaches:
+        console.print()
+        console.print(Text("Targets", style="bold"))
+    for reach in reaches:
+        console.print(Text(clean(f"{reach.kpi}: {reach.words}")))
+    if findings:
+        console.print()
+        console.print(Text("Findings", style="bold"))
+    order = ("error", "warning", "note")
+    for finding in sorted(findings, key=lambda finding: order.index(finding.level)):
+        console.print(
+            Text(clean(str(finding)), style={"error": "red", "warning": "yellow"}.get(finding.level, ""))
+        )
 
 
 def print_warnings(console: Console, warnings: Sequence[str], title: str = "Before acting") -> None:

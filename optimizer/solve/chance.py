@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InfeasibleError
+from ..errors import InfeasibleError, SolverError
 from ..preferences import Floor, measure
 from ..simulate import kpi_values
 from .problem import Problem
@@ -73,7 +73,8 @@ def solve_with_chances(scenario: Scenario, solve: Callable[[Problem], Any]) -> t
         try:
             problem = Problem(scenario, floors=others | levels)
             found = solve(problem)
-        except InfeasibleError:
+        except (InfeasibleError, SolverError):
+            # Out of reach, or reached by next to no plan: ask for less.
             strict = ease
             continue
         if _kept(scenario, chances, problem.spend(found[0].z)):

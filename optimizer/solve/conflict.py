@@ -187,11 +187,11 @@ def find_floor_conflict(scenario: Scenario) -> Conflict | None:
         if fewer and not _floors_kept(scenario, fewer, rows):
             names = fewer
     # Rows of single lines bound the problem; only rules between lines are tried.
-    for row in [row for row in rows if np.diff(scenario.polyhedron.A.indptr)[row] > 1]:
+    for row in [row for row in rows if scenario.polyhedron.owner[row] < 0]:
         fewer_rows = [other for other in rows if other != row]
         if not _floors_kept(scenario, names, fewer_rows):
             rows = fewer_rows
-    between = [row for row in rows if np.diff(scenario.polyhedron.A.indptr)[row] > 1]
+    between = [row for row in rows if scenario.polyhedron.owner[row] < 0]
     labels = {name: floor_label(name, floors[name], _rising(scenario, name)) for name in names}
     reach = {}
     for name in names:
@@ -216,6 +216,7 @@ def _floors_kept(scenario: Scenario, names: list[str], rows: list[int]) -> bool:
         b=whole.b[rows],
         equal=whole.equal[rows],
         names=tuple(whole.names[row] for row in rows),
+        owner=tuple(whole.owner[row] for row in rows),
         switches=None,
     )
     limits = {name: scenario.spec.preferences.floors[name] for name in names}

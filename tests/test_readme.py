@@ -1,0 +1,52 @@
+"""The README's examples run as they stand, and its figures are those of the shipped scenario."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import optimizer as opt
+from optimizer.cli import main
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", TEXT, re.S))
+def test_python_examples_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_the_first_command_writes_the_report(tmp_path: Path) -> None:
+    assert "campaign-optimizer plan scenarios/insurance.yaml" in TEXT
+    assert main(["plan", "scenarios/insurance.yaml", "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_commands_for_a_scenario_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = str(tmp_path / "mine.yaml"), str(tmp_path / "results")
+    commands = {
+        "new": [file],
+        "schema": [],
+        "check": [file],
+        "plan": [file, "--out", out],
+        "front": [file, "--out", out],
+    }
+    for command, arguments in commands.items():
+        assert f"campaign-optimizer {command}" in TEXT
+        assert main([command, *arguments]) == 0, capsys.readouterr().err
+
+
+def test_the_table_of_claims_is_what_is_computed() -> None:
+    outcomes = opt.solve(opt.Scenario.load("scenarios/insurance.yaml")).outcomes
+    row = {line.split("|")[1].strip(): line for line in TEXT.splitlines() if line.startswith("| ")}
+    for kpi in ("forms", "policies", "cost per policy"):
+        assert f"| {100 * outcomes.loc[kpi.replace(' ', '_'), 'change']:+.1f} % |" in row[kpi]
+    rate = outcomes.loc["purchase_rate"]
+    assert f"| {100 * rate['current']:.1f} % -> {100 * rate['expected']:.1f} % |" in row["purchase rate"]
