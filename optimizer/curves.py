@@ -11,13 +11,21 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from .documents import Spec
+from .errors import SpecError
 
 Floats = NDArray[np.float64]
-# Down to a size that doubles can divide by without overflow.
-Positive = Annotated[float, Field(ge=1e-30, le=1e15)]
+
+
+def _divisible(number: float) -> float:
+    if number < 1e-30:
+        raise SpecError(f"{number!r} is too small to divide by", "1e-30 is the least")
+    return number
+
+
+Positive = Annotated[float, Field(gt=0, le=1e15), AfterValidator(_divisible)]
 NonNegative = Annotated[float, Field(ge=0, le=1e15)]
 
 
