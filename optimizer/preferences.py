@@ -251,6 +251,14 @@ def _check_names(kpis: Mapping[str, Kpi], preferences: PreferencesSpec) -> None:
                 f"take it out of {path[1]}, or set role: objective",
                 path=path,
             )
+    for name, worth in preferences.values.items():
+        known = kpis[name].value
+        if known is not None and known != worth:
+            raise SpecError(
+                f"one unit of '{name}' is worth {worth:g} here and {known:g} in its definition",
+                f"mend one of the two (kpis.{name}.value)",
+                path=("preferences", "values", name),
+            )
     steps = [step.kpi for step in preferences.order]
     for index, name in enumerate(steps):
         if name in steps[:index]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .documents import Spec
+from .documents import Day, Spec
 from .errors import SpecError
 
 Floats = NDArray[np.float64]
@@ -47,7 +46,7 @@ class Target(Spec):
         None, description="What growth and lift start from; today's value where none is stated."
     )
     run: int = Field(1, ge=1, le=1000, description="Met in so many periods in a row.")
-    deadline: Annotated[date, Field(strict=False)] | None = Field(None, description="The day it is due.")
+    deadline: Day | None = Field(None, description="The day it is due.")
     owner: str = Field("", description="Who answers for it.")
 
     @model_validator(mode="after")

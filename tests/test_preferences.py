@@ -154,3 +154,11 @@ def test_weights_too_large_to_add_up_mean_what_they_say():
     with contextlib.suppress(opt.SpecError):
         huge = opt.solve(opt.Scenario.from_dict(data))
         assert huge.certificate.value == pytest.approx(plan.certificate.value, rel=1e-6)
+
+
+def test_a_worth_that_contradicts_the_definition_is_refused():
+    kpis = {"a": UP | {"value": 60.0}, "b": UP}
+    scenario(kpis, {"values": {"a": 60.0, "b": 2.0}})
+    with pytest.raises(opt.SpecError, match="60") as caught:
+        scenario(kpis, {"values": {"a": 50.0, "b": 2.0}})
+    assert caught.value.path == ("preferences", "values", "a")

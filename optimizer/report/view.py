@@ -17,7 +17,10 @@ from .files import versions
 
 Row = dict[str, Any]
 ROLES = ("objective", "guardrail", "counter", "monitor")
-DEFINITIONS = ("goal", "level", "layer", "horizon", "proxy_for", "so_what", "source", "calculation")
+DEFINITIONS = (
+    *("goal", "level", "layer", "horizon", "proxy_for", "so_what", "source", "calculation"),
+    *("owner", "review", "waiver"),
+)
 MARGINAL = "marginal "
 SMALLEST_WEIGHT = 1e-6
 
