@@ -26,7 +26,7 @@ from ruamel.yaml.resolver import VersionedResolver
 
 from .errors import OptimizerError, SpecError
 
-SIZE_LIMIT = 4_000_000
+SIZE_LIMIT = 300_000
 DEPTH_LIMIT = 32
 ERRORS_SHOWN = 5
 DIGITS = 40
@@ -78,7 +78,7 @@ def read(path: str | Path) -> Document:
     Raises
     ------
     SpecError
-        If the file is missing, larger than 4 MB, not UTF-8, not YAML, or uses tags or aliases.
+        If the file is missing, larger than 300 kB, not UTF-8, not YAML, or uses tags or aliases.
     """
     path = Path(path)
     try:

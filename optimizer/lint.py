@@ -142,6 +142,15 @@ def _guards(scenario: Scenario) -> Iterator[Finding]:
             "unseen. Give a KPI a floor, or role: counter.",
             ("kpis",),
         )
+    for name, kpi in scenario.spec.kpis.items():
+        if kpi.role == "guardrail" and name not in floors:
+            yield Finding(
+                "warning",
+                "guardrail-without-floor",
+                f"'{name}' is called a guardrail but nothing bounds it: a plan may do to it what it likes. Add "
+                f"preferences.floors.{name}, or make it a counter or a monitor.",
+                ("kpis", name, "role"),
+            )
 
 
 def _counts(scenario: Scenario) -> Iterator[Finding]:

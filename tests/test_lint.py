@@ -124,11 +124,14 @@ def growth_from_nothing(data: dict[str, Any]) -> None:
     data["kpis"]["leads"]["target"] = {"growth": 0.1}
 
 
+COST_TWICE = {"direction": "minimize", "role": "guardrail", "ratio": ["spend", "leads"], "so_what": "dear leads"}
+
 BROKEN: list[tuple[str, str, Edit, str]] = [
     ("no-outcome-path", "error", kpi("leads", proxy_for=None, horizon="distal"), "kpis.leads.level"),
     ("no-proxy-for", "error", kpi("orders", horizon="proximal"), "kpis.orders.horizon"),
     ("no-level", "warning", kpi("orders", level=None), "kpis.orders.level"),
     ("no-guard", "warning", no_floors, "kpis"),
+    ("guardrail-without-floor", "warning", kpi("cost_per_order_2", **COST_TWICE), "kpis.cost_per_order_2.role"),
     ("too-many-objectives", "warning", more_objectives("double", "triple"), "preferences"),
     ("too-many-kpis", "warning", monitors(9), "kpis"),
     ("no-so-what", "warning", kpi("leads", so_what=None), "kpis.leads.so_what"),
