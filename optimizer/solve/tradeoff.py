@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..plan import Certificate, Plan
+from .payoff import TIE_BREAK
 from .problem import Goal, Problem
 
 if TYPE_CHECKING:
@@ -49,19 +50,29 @@ def goal_of(problem: Problem) -> Goal:
 
 
 def maximise_preferences(problem: Problem, maximise: Maximise, tolerance: float) -> tuple[Point, Goal]:
-    """Solve for the stated preferences; priorities step by step (lexicographic; Ignizio 1976)."""
+    """Solve for the stated preferences; priorities step by step (lexicographic; Ignizio 1976).
+
+    A step without slack leaves the steps after it nothing but ties to break, so they join it with weights too
+    small to move its optimum.
+    """
     order = problem.scenario.spec.preferences.order
     if not order:
         goal = goal_of(problem)
         return maximise(goal, tolerance), goal
-    least = np.full(len(order), -1e3)
-    near = None
-    for index, step in enumerate(order):
-        goal = Goal(np.eye(len(order))[index], least=least.copy() if index else None)
+    least, near, start = np.full(len(order), -1e3), None, 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and order[end - 1].slack == 0:
+            end += 1
+        weights = np.zeros(len(order))
+        weights[start:end] = TIE_BREAK ** np.arange(end - start)
+        goal = Goal(weights, least=least.copy() if start else None)
         point = maximise(goal, tolerance, near=near)
-        form = problem.objectives[index]
-        given = step.slack * abs(float(form.kpi(point.u[index]))) / abs(form.unit)
-        least[index], near = point.u[index] - given - HELD, point.z
+        for index in range(start, end):
+            form = problem.objectives[index]
+            given = order[index].slack * abs(float(form.kpi(point.u[index]))) / abs(form.unit)
+            least[index] = point.u[index] - given - HELD
+        start, near = end, point.z
     return point, goal
 
 
@@ -100,5 +111,6 @@ def _in_units(problem: Problem, point: Point, goal: Goal) -> tuple[float, float,
         )
         measure = scenario.spec.currency if preferences.mode == "values" else problem.objectives[0].name
         return offset + unit * value, offset + unit * bound, unit, measure
-    form = problem.objectives[int(np.argmax(goal.weights))]
-    return float(form.kpi(value)), float(form.kpi(bound)), abs(form.unit), form.name
+    first = int(np.argmax(goal.weights))
+    form, value = problem.objectives[first], float(point.u[first])
+    return float(form.kpi(value)), float(form.kpi(value + point.gap)), abs(form.unit), form.name
