@@ -161,7 +161,11 @@ class Plan:
 
     @cached_property
     def rules(self) -> pd.DataFrame:
-        """Every rule and floor: ``slack`` (currency; floors: KPI units), ``binding``, ``shadow_price``."""
+        """Every rule and floor.
+
+        Columns ``slack`` (currency; floors: KPI units; rules on how many lines are on: lines), ``binding`` and
+        ``shadow_price``.
+        """
         polyhedron = self.scenario.polyhedron
         spend = self.spend.to_numpy(dtype=float)
         slack = polyhedron.slack(spend)
@@ -170,6 +174,7 @@ class Plan:
             name: {"slack": room, "binding": bool(room <= BINDING * stake)}
             for name, room in zip(polyhedron.names, slack, strict=True)
         }
+        rows |= self._switch_rules(spend, stake)
         for name, limit in self.scenario.spec.preferences.floors.items():
             rising = self.scenario.spec.kpis[name].direction == "maximize"
             value = float(self.outcomes.loc[name, "expected"])
@@ -181,6 +186,22 @@ class Plan:
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
         table["shadow_price"] = [self.prices.get(name, np.nan) for name in table.index]
         return table
+
+    def _switch_rules(self, spend: Floats, stake: float) -> dict[str, dict[str, Any]]:
+        """Minimum spends of the lines that are on, and how many more lines may be."""
+        switches = self.scenario.polyhedron.switches
+        if switches is None:
+            return {}
+        on = spend > BINDING * stake
+        rows = {
+            name: {"slack": room, "binding": bool(room <= BINDING * stake)}
+            for name, room, held in zip(switches.names, spend - switches.least, on, strict=True)
+            if name and held
+        }
+        for name, mask, count in switches.most:
+            left = count - int((on & mask).sum())
+            rows[name] = {"slack": float(left), "binding": left == 0}
+        return rows
 
     @cached_property
     def claims(self) -> pd.DataFrame:

@@ -48,6 +48,13 @@ def test_equals_the_best_of_every_choice_of_lines(seed: int) -> None:
     assert plan.certificate.gap <= 1e-5
     assert plan.scenario.polyhedron.switches.kept(plan.spend.to_numpy(), 1e-3)
     assert plan.certificate.route == "mixed_integer"
+    rules = plan.rules
+    assert rules.loc["at most 1 on of channel b", "slack"] == 1 - (plan.spend[["line 1", "line 3"]] > 1).sum()
+    for line in ("line 0", "line 2", "line 4"):
+        if plan.spend[line] > 1:
+            assert rules.loc[f"{line}: at least 220 if on", "slack"] == pytest.approx(plan.spend[line] - 220.0)
+        else:
+            assert f"{line}: at least 220 if on" not in rules.index
 
 
 def test_loosening_an_on_off_rule_never_makes_the_plan_worse() -> None:

@@ -16,27 +16,21 @@ Floats = NDArray[np.float64]
 
 START = (0.0, 1e-3, 0.01, 0.04, 0.12, 0.3, 0.6, 1.0)
 SLOTS = 16
-WINDOW = 3
-BROKEN = 1e-9
 FAR = 1e4
 
 
 class TangentModel:
     """One cvxpy problem with parameters, re-solved as tangents, weights, references or limits change.
 
-    Every effect (K, L) has tangents of its own; a floor over the worst draws has tangents over all lines at
-    once. All tangents ever taken are kept; the program holds those around the solution, and others enter when
-    its solution breaks them.
+    Every effect (K, L) has tangents of its own; a floor over the worst draws has tangents over all lines at once.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         n_kpis, n_lines = len(problem.size), len(problem.lower)
         self.tails = [index for index, form in enumerate(problem.floors) if form.tail is not None]
-        self.at = np.empty((0, n_lines))
         self.slope = np.empty((0, n_kpis, n_lines))
         self.intercept = np.empty((0, n_kpis, n_lines))
-        self.used = np.empty((0, n_kpis, n_lines), dtype=np.intp)
         self.tail_slope = np.empty((0, len(self.tails), n_lines))
         self.tail_intercept = np.empty((0, len(self.tails)))
         for share in START:
@@ -47,33 +41,13 @@ class TangentModel:
         """Add the tangents at scaled spend z (L,)."""
         state = self.problem.state(self.problem.beside(z))
         effects, slopes = state.effects.value.mean(axis=0), state.effects.slope.mean(axis=0)
-        self.at = np.concatenate([self.at, state.z[None]])
         self.slope = np.concatenate([self.slope, slopes[None]])
         self.intercept = np.concatenate([self.intercept, (effects - slopes * state.z)[None]])
-        self._use(np.full((1, *slopes.shape), len(self.at) - 1))
         rises = state.room_rises[self.tails]
         self.tail_slope = np.concatenate([self.tail_slope, rises[None]])
         self.tail_intercept = np.concatenate(
             [self.tail_intercept, (state.room[self.tails] - rises @ state.z)[None]]
         )
-
-    def focus(self, z: Floats) -> None:
-        """Start the program from the tangents nearest to z (L,), and those at the ends."""
-        n = len(self.at)
-        order = np.argsort(self.at, axis=0, kind="stable")
-        rank = (np.take_along_axis(self.at, order, axis=0) < z).sum(axis=0)
-        near = np.clip(rank + np.arange(-WINDOW, WINDOW)[:, None], 0, n - 1)
-        ranks = np.concatenate([near, np.zeros_like(near[:1]), np.full_like(near[:1], n - 1)])
-        chosen = np.take_along_axis(order, ranks, axis=0)
-        self.used = np.repeat(chosen[:, None, :], self.slope.shape[1], axis=1)
-
-    def _use(self, rows: NDArray[np.intp]) -> None:
-        self.used = np.concatenate([self.used, rows])
-
-    def _in_use(self) -> tuple[Floats, Floats]:
-        """Slopes and intercepts in the program: (S, K, L) each."""
-        slope = np.take_along_axis(self.slope, self.used, axis=0)
-        return slope, np.take_along_axis(self.intercept, self.used, axis=0)
 
     def _build(self, n_slots: int) -> None:
         problem = self.problem
@@ -153,19 +127,16 @@ class TangentModel:
         SolverError
             If the linear solver gives up.
         """
-        while True:
-            self._load(goal)
-            self._solve()
-            if not self._missed():
-                return np.clip(self.z.value, self.problem.lower, self.problem.upper), self._proof(goal)
+        self._load(goal)
+        self._solve()
+        return np.clip(self.z.value, self.problem.lower, self.problem.upper), self._proof(goal)
 
     def _load(self, goal: Goal) -> None:
         """Fill the parameters; free slots repeat the last tangent, which changes nothing."""
-        longest = max(len(self.used), len(self.tail_slope) if self.tails else 0)
-        if longest > self._slope.shape[0]:
-            self._build(2 * longest)
+        if len(self.slope) > self._slope.shape[0]:
+            self._build(2 * len(self.slope))
         n_slots = self._slope.shape[0]
-        for parameter, held in zip((self._slope, self._intercept), self._in_use(), strict=True):
+        for parameter, held in ((self._slope, self.slope), (self._intercept, self.intercept)):
             parameter.value = _padded(held, n_slots).reshape(n_slots, -1)
         if self.tails:
             rows = n_slots * len(self.tails)
@@ -176,17 +147,6 @@ class TangentModel:
         self._reach.value = 0.0 if goal.reference is None else 1.0
         self._reference.value = np.full(n, -FAR) if goal.reference is None else goal.reference
         self._least.value = np.full(n, -FAR) if goal.least is None else goal.least
-
-    def _missed(self) -> bool:
-        """Take in the kept tangents that the program's solution breaks; whether there were any."""
-        lines = self.intercept + self.slope * self.z.value
-        tightest = lines.argmin(axis=0)
-        lowest = np.take_along_axis(lines, tightest[None], axis=0)[0]
-        over = self.effects.value > lowest + BROKEN
-        if np.all((self.used == tightest).any(axis=0)[over]):
-            return False
-        self._use(np.where(over, tightest, self.used[-1])[None])
-        return True
 
     def _solve(self) -> None:
         for options in self._options():
@@ -244,17 +204,15 @@ class TangentModel:
             price = price - np.einsum("sf,sfl->l", tails, _padded(self.tail_slope, n_slots))
             constant += float(np.sum(tails * _padded(self.tail_intercept, n_slots)))
         points = self._corners()
-        slope, intercept = self._in_use()
-        over = (intercept[:, None] + slope[:, None] * points[None, :, None, :]).min(axis=0)
+        over = (self.intercept[:, None] + self.slope[:, None] * points[None, :, None, :]).min(axis=0)
         lagrangian = np.tensordot(kpis, over, axes=(0, 1)) - price * points
         return constant + float(rows @ problem.b) + float(lagrangian.max(axis=0).sum())
 
     def _corners(self) -> Floats:
         """Where the over-estimates bend, and the ends of the box: (P, L). Their maxima lie on these."""
-        slope, intercept = self._in_use()
-        order = np.argsort(-slope, axis=0, kind="stable")
-        slope = np.take_along_axis(slope, order, axis=0)
-        intercept = np.take_along_axis(intercept, order, axis=0)
+        order = np.argsort(-self.slope, axis=0, kind="stable")
+        slope = np.take_along_axis(self.slope, order, axis=0)
+        intercept = np.take_along_axis(self.intercept, order, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             bends = np.diff(intercept, axis=0) / -np.diff(slope, axis=0)
         lower, upper = self.problem.lower, self.problem.upper
