@@ -18,7 +18,6 @@ from .curves import Curve, Floats
 from .documents import Spec
 from .errors import DataError, SpecError
 
-ADSTOCK_KINDS = ("none", "geometric")
 MAX_LENGTH = 104
 FORMAT = "campaign-optimizer response 1"
 CELL, BY_DRAW = ("kpi", "line"), ("draw", "kpi", "line")
