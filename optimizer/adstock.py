@@ -84,6 +84,11 @@ class Adstock(Spec):
         )
 
 
+def is_weibull(kinds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these kinds have a scale and a shape."""
+    return np.isin(kinds, [KINDS["weibull_pdf"], KINDS["weibull_cdf"]])
+
+
 def weights(kind: int, length: int, rate: Floats, spread: Floats, bend: Floats, normalised: bool) -> Floats:
     """Adstock weights of one KPI and line, by draw.
 
@@ -101,8 +106,9 @@ def weights(kind: int, length: int, rate: Floats, spread: Floats, bend: Floats, 
     (D, length)
         The current period first.
     """
-    lag = np.arange(length)
+    lag = np.arange(length, dtype=np.float64)
     rate, spread, bend = rate[:, None], spread[:, None], bend[:, None]
+    found: Floats
     if kind == KINDS["geometric"]:
         found = rate**lag
     elif kind == KINDS["delayed"]:
@@ -117,10 +123,10 @@ def weights(kind: int, length: int, rate: Floats, spread: Floats, bend: Floats, 
         low, high = density.min(axis=1, keepdims=True), density.max(axis=1, keepdims=True)
         # A flat density (a window of one period, for one) leaves all in the first period, as Robyn has it.
         flat = high == low
-        found = np.where(flat, lag == 0, (density - low) / np.where(flat, 1.0, high - low))
+        found = np.where(flat, (lag == 0).astype(float), (density - low) / np.where(flat, 1.0, high - low))
     else:
         staying = np.exp(-((lag / spread) ** bend))
-        found = np.cumprod(staying, axis=1)
+        found = np.multiply.accumulate(staying, axis=1)
     total = found.sum(axis=1, keepdims=True)
     # Where nothing is left of any weight in a double, there is nothing to make a sum of one from.
     return found / np.where(total > 0, total, 1.0) if normalised else found

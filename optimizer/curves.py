@@ -170,6 +170,14 @@ def parameters(curve: Curve) -> tuple[int, float, float, float]:
     return family.code, float(curve.scale), first, second
 
 
+def rising(points: Floats) -> NDArray[np.bool_]:
+    """Whether media rises and effects do not fall from (0, 0) on, NaN only after the last: (K, L)."""
+    ends = np.concatenate([np.zeros((*points.shape[:2], 1, 2)), points], axis=2)
+    step, there = np.diff(ends, axis=2), np.isfinite(ends).all(axis=3)
+    good = (step[..., 0] > 0) & (step[..., 1] >= 0) & there[..., :-1]
+    return np.all(good | np.isnan(points).all(axis=3), axis=2)
+
+
 def is_linear(code: int) -> bool:
     """Whether the family is a straight line through zero (or nothing at all)."""
     return code in (FAMILIES["none"].code, FAMILIES["linear"].code)

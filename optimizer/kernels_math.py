@@ -1,4 +1,4 @@
-"""log2, exp2, log1p and tanh without a branch or a call, so that the compiler makes vector code of loops over them.
+"""log2, exp2, log1p and tanh without a branch or a call, so that loops over them become vector code.
 
 The wheels of llvmlite carry no vector mathematics library: a loop with `pow` or `log` in it stays scalar. Here
 exponents are read from and written to the bits of a double, what is left goes through a polynomial, and rounding
@@ -31,8 +31,8 @@ LOWEST, HIGHEST = -1021.0, 1023.0
 
 LN2 = float(np.log(2.0))
 LOG2_E = 1.0 / LN2
-# log2((1 + s) / (1 - s)) / s as a polynomial in s^2 for |s| < 0.172, and (2^f - 1) / f in f for |f| <= 1/2: through
-# exact values at Chebyshev's nodes, relative errors 2e-16 and 6e-18.
+# log2((1 + s) / (1 - s)) / s as a polynomial in s^2 for |s| < 0.172, and (2^f - 1) / f in f for |f| <= 1/2:
+# through exact values at Chebyshev's nodes, relative errors 2e-16 and 6e-18.
 L0, L1, L2, L3 = 2.885390081777927, 0.9617966939243345, 0.5770780172463286, 0.4121984020482752
 L4, L5, L6 = 0.32061638813224547, 0.2614442493522915, 0.2429160853987535
 E0, E1, E2, E3 = 0.6931471805599453, 0.24022650695910097, 0.0555041086648216, 0.009618129107606888

@@ -166,11 +166,11 @@ class ResponseModel:
             ("carryover", np.isin(self.carryover, list(adstock.KIND_NAMES)), "an unknown adstock kind"),
             (
                 "spread",
-                self.spread >= np.where(_weibull(self.carryover), 0.01, 0.0),
+                self.spread >= np.where(adstock.is_weibull(self.carryover), 0.01, 0.0),
                 "an impossible delay or scale",
             ),
             ("bend", self.bend > 0, "a number that is not positive"),
-            ("points", _rising(self.points), "points that do not rise from (0, 0)"),
+            ("points", curves.rising(self.points), "points that do not rise from (0, 0)"),
         ]
         for name, good, what in checks:
             if not np.all(good):
@@ -194,9 +194,14 @@ class ResponseModel:
         found = np.zeros((*self.scale.shape, int(self.length.max(initial=1))))
         for k, line in np.ndindex(*self.family.shape):
             length = int(self.length[k, line])
-            parts = (part[:, k, line] for part in (self.rate, self.spread, self.bend))
-            kind, normalised = int(self.carryover[k, line]), bool(self.normalised[k, line])
-            found[:, k, line, :length] = adstock.weights(kind, length, *parts, normalised)
+            found[:, k, line, :length] = adstock.weights(
+                int(self.carryover[k, line]),
+                length,
+                self.rate[:, k, line],
+                self.spread[:, k, line],
+                self.bend[:, k, line],
+                bool(self.normalised[k, line]),
+            )
         return found
 
     def concave(self) -> NDArray[np.bool_]:
@@ -301,13 +306,15 @@ def _from_dataset(dataset: Any) -> ResponseModel:
     if not str(dataset.attrs.get("format", "")).startswith("campaign-optimizer response"):
         raise DataError("not a response file of this program", "make it with 'campaign-optimizer fit'")
     families = {name: family.code for name, family in curves.FAMILIES.items()}
-    newer: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     # Files written before there were other carry-overs than geometric lack these.
     if "carryover" in dataset:
-        newer["carryover"] = _codes(dataset, "carryover", "adstock kind", adstock.KINDS)
-        newer["after"] = dataset["after"].values.astype(bool)
+        parts["carryover"] = _codes(dataset, "carryover", "adstock kind", adstock.KINDS)
+        parts["after"] = dataset["after"].values.astype(bool)
         for name in ("spread", "bend", "points"):
-            newer[name] = np.ascontiguousarray(dataset[name].values, dtype=np.float64)
+            parts[name] = np.ascontiguousarray(dataset[name].values, dtype=np.float64)
+    for name in ("scale", "first", "second", "rate", "baseline", "observed", "history"):
+        parts[name] = np.ascontiguousarray(dataset[name].values, dtype=np.float64)
     start = dataset.attrs.get("start")
     notes = str(dataset.attrs.get("notes", ""))
     return ResponseModel(
@@ -320,11 +327,7 @@ def _from_dataset(dataset: Any) -> ResponseModel:
         period=dataset.attrs.get("period"),
         notes=tuple(notes.splitlines()),
         attributes={k[6:]: v for k, v in dataset.attrs.items() if k.startswith("about_")},
-        **newer,
-        **{
-            name: np.ascontiguousarray(dataset[name].values, dtype=np.float64)
-            for name in ("scale", "first", "second", "rate", "baseline", "observed", "history")
-        },
+        **parts,
     )
 
 
@@ -333,18 +336,6 @@ def _codes(dataset: Any, name: str, what: str, known: Mapping[str, int]) -> NDAr
     if unknown:
         raise DataError(f"unknown {what} {unknown[0]!r}", "made by a newer version?", path=(name,))
     return np.vectorize(known.__getitem__, otypes=[np.int64])(dataset[name].values)
-
-
-def _weibull(kinds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.isin(kinds, [adstock.KINDS["weibull_pdf"], adstock.KINDS["weibull_cdf"]])
-
-
-def _rising(points: Floats) -> NDArray[np.bool_]:
-    """Whether media rises and effects do not fall from (0, 0) on, NaN only after the last: (K, L)."""
-    ends = np.concatenate([np.zeros((*points.shape[:2], 1, 2)), points], axis=2)
-    step, there = np.diff(ends, axis=2), np.isfinite(ends).all(axis=3)
-    good = (step[..., 0] > 0) & (step[..., 1] >= 0) & there[..., :-1]
-    return np.all(good | np.isnan(points).all(axis=3), axis=2)
 
 
 def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> ResponseModel:
@@ -368,16 +359,15 @@ def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> 
                     f"unknown line '{line}'", f"lines are: {', '.join(lines)}", path=("response", kpi, line)
                 )
     shape = (len(kpis), len(lines))
-    cells: dict[str, NDArray[Any]] = {
+    parts: dict[str, Any] = {
         "family": np.zeros(shape, np.int64),
         "length": np.ones(shape, np.int64),
         "normalised": np.ones(shape, bool),
         "carryover": np.zeros(shape, np.int64),
         "after": np.zeros(shape, bool),
     }
-    by_draw = {
-        name: np.zeros((1, *shape)) if name in ("scale", "rate") else np.ones((1, *shape)) for name in BY_DRAW
-    }
+    for name in BY_DRAW:
+        parts[name] = np.zeros((1, *shape)) if name in ("scale", "rate") else np.ones((1, *shape))
     points: dict[tuple[int, int], list[list[float]]] = {}
     for k, kpi in enumerate(kpis):
         by_line = spec.curves.get(kpi, {})
@@ -401,9 +391,9 @@ def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> 
                 "after": entry.adstock.after_saturation,
             }
             for name, cell in one.items():
-                cells[name][k, i] = cell
+                parts[name][k, i] = cell
             for name, number in zip(BY_DRAW, (*numbers, *carried), strict=True):
-                by_draw[name][0, k, i] = number
+                parts[name][0, k, i] = number
             if entry.curve.kind == "points":
                 points[k, i] = [point for point in entry.curve.points if point[0] > 0]
     table = np.full((*shape, max(map(len, points.values()), default=0), 2), np.nan)
@@ -412,8 +402,7 @@ def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> 
     return ResponseModel(
         tuple(kpis),
         tuple(lines),
-        **cells,
-        **by_draw,
+        **parts,
         points=table,
         baseline=np.zeros((1, len(kpis), 1)),
         observed=np.full((len(lines), 2), np.nan),

@@ -114,7 +114,7 @@ class ScenarioSpec(Spec):
     def _check_periods(self) -> None:
         """Raise SpecError where a list by period does not cover the horizon."""
         periods = self.horizon.periods
-        lists = {
+        lists: dict[tuple[str | int, ...], object] = {
             **{("lines", i, "price"): line.price for i, line in enumerate(self.lines)},
             **{("kpis", name, "season"): kpi.season for name, kpi in self.kpis.items()},
         }

@@ -24,6 +24,7 @@ Ints = NDArray[np.int64]
 # Plans x KPIs x lines x periods x draws from which threads repay their start: about 10 ms of work.
 WORTH_THREADS = 3_000_000
 BASELINE = "baseline"
+Parameters = tuple[Floats, Floats, Ints, Ints, Ints, Floats, Floats, Floats, Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Simulator:
         )
         return out * self.per_currency
 
-    def _parameters(self) -> tuple[Floats | Ints, ...]:
+    def _parameters(self) -> Parameters:
         return (
             self.history,
             self.weights,
