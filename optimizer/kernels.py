@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .kernels_curves import add_values, divisor, slopes
+from .kernels_math import wide_vectors
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,6 +60,7 @@ def block_weights(weights: Floats, begin: int, lags: int, divisor: Floats, out: 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def carry(series: Floats, at: int, weights: Floats, lags: int, out: Floats) -> None:
     """Write ``sum_j weights[j] * series[at - j]``, draw by draw; ``lags`` is a multiple of `LAGS`."""
+    wide_vectors()
     n = len(out)
     for b in range(n):
         out[b] = 0.0
@@ -134,6 +136,7 @@ def outcomes(
     out : (N, K, D)
         Written: the sum over lines and periods.
     """
+    wide_vectors()
     n_lines, n_periods = media.shape[1:]
     n_kpis, n_draws = scale.shape[0], scale.shape[2]
     n_history, most = history.shape[1], weights.shape[2] + LAGS
@@ -209,6 +212,7 @@ def line_effects(
 
     The other arguments are those of `outcomes`.
     """
+    wide_vectors()
     n_lines, n_periods = unit.shape
     n_kpis, n_draws = scale.shape[0], scale.shape[2]
     n_history, most = history.shape[1], weights.shape[2] + LAGS
@@ -268,6 +272,7 @@ def pull_back(weights: Floats, lags: int, pull: Floats, at: int, out: Floats) ->
 
     Sums over draws may be taken in any order here, which is what lets them be vector code.
     """
+    wide_vectors()
     n = len(pull)
     for j in range(0, lags, LAGS):
         w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
@@ -324,6 +329,7 @@ def gradients(
 
     The other arguments are those of `outcomes`.
     """
+    wide_vectors()
     n_lines, n_periods = media.shape[1:]
     n_kpis, n_draws = scale.shape[0], scale.shape[2]
     n_history, most = history.shape[1], weights.shape[2] + LAGS

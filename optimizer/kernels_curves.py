@@ -38,6 +38,7 @@ def add_values(family: int, x: Floats, second: Floats, knots: Floats, factor: Fl
     knots : (3, P)
         Pieces of a curve through points: start, width and gradient.
     """
+    fast.wide_vectors()
     n = len(x)
     if family == HILL:
         for b in range(n):
@@ -79,6 +80,7 @@ def slopes(family: int, x: Floats, second: Floats, knots: Floats, out: Floats) -
     knots : (3, P)
         Pieces of a curve through points: start, width and gradient.
     """
+    fast.wide_vectors()
     n = len(x)
     if family == HILL:
         for b in range(n):

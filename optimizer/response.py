@@ -138,8 +138,7 @@ class ResponseModel:
             "observed": (n_lines, 2),
             "history": (n_lines, self.history.shape[-1]),
             "carryover": (n_kpis, n_lines),
-            "spread": (n_draws, n_kpis, n_lines),
-            "bend": (n_draws, n_kpis, n_lines),
+            **{name: (n_draws, n_kpis, n_lines) for name in ("spread", "bend") if getattr(self, name).ndim > 1},
             "after": (n_kpis, n_lines),
             "points": (n_kpis, n_lines, *self.points.shape[2:3], 2),
         }
@@ -166,10 +165,10 @@ class ResponseModel:
             ("carryover", np.isin(self.carryover, list(adstock.KIND_NAMES)), "an unknown adstock kind"),
             (
                 "spread",
-                self.spread >= np.where(adstock.is_weibull(self.carryover), 0.01, 0.0),
+                self.by_draw("spread") >= np.where(adstock.is_weibull(self.carryover), 0.01, 0.0),
                 "an impossible delay or scale",
             ),
-            ("bend", self.bend > 0, "a number that is not positive"),
+            ("bend", self.by_draw("bend") > 0, "a number that is not positive"),
             ("points", curves.rising(self.points), "points that do not rise from (0, 0)"),
         ]
         for name, good, what in checks:
@@ -180,17 +179,25 @@ class ResponseModel:
         """Put neutral values where the newer fields were left out."""
         neutral = {
             "carryover": np.zeros_like(self.family),
-            "spread": np.ones_like(self.scale),
-            "bend": np.ones_like(self.scale),
             "after": np.zeros(self.family.shape, bool),
             "points": np.zeros((*self.family.shape, 0, 2)),
         }
         for name, value in neutral.items():
             if getattr(self, name).ndim == 1:
                 object.__setattr__(self, name, value)
+        # Kept empty where it says nothing: so a model with other draws may be made from this one's parts.
+        for name in ("spread", "bend"):
+            if np.all(getattr(self, name) == 1.0):
+                object.__setattr__(self, name, np.zeros(0))
+
+    def by_draw(self, name: str) -> Floats:
+        """One of `BY_DRAW`: (D, K, L); ones where it was left out."""
+        given: Floats = getattr(self, name)
+        return given if given.ndim > 1 else np.ones_like(self.scale)
 
     def weights(self) -> Floats:
         """Adstock weights, current period first: (D, K, L, J + 1)."""
+        spread, bend = self.by_draw("spread"), self.by_draw("bend")
         found = np.zeros((*self.scale.shape, int(self.length.max(initial=1))))
         for k, line in np.ndindex(*self.family.shape):
             length = int(self.length[k, line])
@@ -198,8 +205,8 @@ class ResponseModel:
                 int(self.carryover[k, line]),
                 length,
                 self.rate[:, k, line],
-                self.spread[:, k, line],
-                self.bend[:, k, line],
+                spread[:, k, line],
+                bend[:, k, line],
                 bool(self.normalised[k, line]),
             )
         return found
@@ -221,6 +228,7 @@ class ResponseModel:
         k = [self.kpis.index(name) for name in kpis]
         i = [self.lines.index(name) for name in lines]
         grid = np.ix_(k, i)
+        by_draw: dict[str, Any] = {name: self.by_draw(name)[:, k][:, :, i] for name in BY_DRAW}
         return replace(
             self,
             kpis=tuple(kpis),
@@ -234,7 +242,7 @@ class ResponseModel:
             carryover=self.carryover[grid],
             after=self.after[grid],
             points=self.points[grid],
-            **{name: getattr(self, name)[:, k][:, :, i] for name in BY_DRAW},
+            **by_draw,
         )
 
     def save(self, path: str | Path) -> None:
@@ -254,7 +262,7 @@ class ResponseModel:
         dataset = xr.Dataset(
             {
                 "family": (cell, names.astype(str)),
-                **{name: (by_draw, getattr(self, name)) for name in BY_DRAW},
+                **{name: (by_draw, self.by_draw(name)) for name in BY_DRAW},
                 "length": (cell, self.length),
                 "normalised": (cell, self.normalised.astype(np.int8)),
                 "baseline": (("draw", "kpi", "period"), self.baseline),
