@@ -16,6 +16,11 @@ from .errors import SpecError
 Floats = NDArray[np.float64]
 Money = Annotated[float, Field(ge=0, le=1e15)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(gt=1e-100, le=1e15)]
+Price = Annotated[
+    Annotated[Amount, Tag("one")] | Annotated[list[Amount], Tag("each")],
+    Discriminator(lambda price: "each" if isinstance(price, list) else "one"),
+]
 Growth = Annotated[float, Field(ge=0, le=1000)]
 Period = Annotated[int, Field(ge=1)]
 Selector = dict[str, str | list[str]]
@@ -35,7 +40,12 @@ LineChange = Annotated[
 
 
 class Line(Spec):
-    """A media-plan line item; money in currency over the horizon. Further fields are attributes to select by."""
+    """A media-plan line item; money in currency over the horizon. Further fields are attributes to select by.
+
+    ``price`` is what one unit of media costs, the same in all periods or one for each; curves are in media. With
+    price 1 media is spend. ``history`` is the spend of the periods just before the horizon, the latest last; it
+    is bought at the first period's price.
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str] = Field(init=False)
@@ -46,6 +56,8 @@ class Line(Spec):
     max: Money | None = None
     locked: bool = False
     change: LineChange | None = None
+    price: Price = 1.0
+    history: Annotated[list[Money], Field(max_length=1000)] | None = None
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:

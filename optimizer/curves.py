@@ -7,11 +7,11 @@ them; `kernels` evaluates them by their code.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from .documents import Spec
 from .errors import SpecError
@@ -56,6 +56,9 @@ FAMILIES = {
     "michaelis_menten": Family(3, ("half",), "a / (half + a)"),
     "power": Family(4, ("exponent",), "a^exponent"),
     "log1p": Family(5, ("knee",), "log(1 + a / knee)"),
+    "logistic": Family(6, ("half",), "(1 - exp(-lam a)) / (1 + exp(-lam a)), lam = log(3) / half"),
+    "tanh": Family(7, ("half",), "tanh(artanh(1/2) a / half)"),
+    "points": Family(8, (), "straight lines from (0, 0) through the points, level after the last"),
 }
 NAMES = {family.code: name for name, family in FAMILIES.items()}
 
@@ -100,8 +103,63 @@ class Log1pCurve(Spec):
     knee: Positive
 
 
+class LogisticCurve(Spec):
+    """``scale * (1 - exp(-lam a)) / (1 + exp(-lam a))`` with ``lam = log(3) / half`` (PyMC-Marketing's form)."""
+
+    kind: Literal["logistic"]
+    scale: NonNegative
+    half: Positive
+
+
+class TanhCurve(Spec):
+    """``scale * tanh(artanh(1/2) a / half)``: the logistic curve by its other name, half of it at ``half``."""
+
+    kind: Literal["tanh"]
+    scale: NonNegative
+    half: Positive
+
+
+class PointsCurve(Spec):
+    """Straight lines from (0, 0) through ``points``, level after the last; each is [adstocked media, effect]."""
+
+    kind: Literal["points"]
+    scale: NonNegative = 1.0
+    points: Annotated[
+        list[Annotated[list[NonNegative], Field(min_length=2, max_length=2)]], Field(min_length=1, max_length=1000)
+    ]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        before = [0.0, 0.0]
+        for index, point in enumerate(self.points):
+            if index == 0 and point == before:
+                continue
+            if point[0] <= before[0]:
+                raise SpecError(
+                    f"media {point[0]:g} is not above the {before[0]:g} before it",
+                    "order the points by media; without media there is no effect",
+                    path=("points", index),
+                )
+            if point[1] < before[1]:
+                raise SpecError(
+                    f"the effect falls from {before[1]:g} to {point[1]:g}",
+                    "more media never does less",
+                    path=("points", index),
+                )
+            before = point
+        return self
+
+
 Curve = Annotated[
-    LinearCurve | HillCurve | MichaelisMentenCurve | PowerCurve | Log1pCurve, Field(discriminator="kind")
+    LinearCurve
+    | HillCurve
+    | MichaelisMentenCurve
+    | PowerCurve
+    | Log1pCurve
+    | LogisticCurve
+    | TanhCurve
+    | PointsCurve,
+    Field(discriminator="kind"),
 ]
 
 
@@ -119,11 +177,43 @@ def parameters(curve: Curve) -> tuple[int, float, float, float]:
     return family.code, float(curve.scale), first, second
 
 
+def rising(points: Floats) -> NDArray[np.bool_]:
+    """Whether media rises and effects do not fall from (0, 0) on, NaN only after the last: (K, L)."""
+    ends = np.concatenate([np.zeros((*points.shape[:2], 1, 2)), points], axis=2)
+    step, there = np.diff(ends, axis=2), np.isfinite(ends).all(axis=3)
+    good = (step[..., 0] > 0) & (step[..., 1] >= 0) & there[..., :-1]
+    return np.all(good | np.isnan(points).all(axis=3), axis=2)
+
+
 def is_linear(code: int) -> bool:
     """Whether the family is a straight line through zero (or nothing at all)."""
     return code in (FAMILIES["none"].code, FAMILIES["linear"].code)
 
 
-def is_concave(code: int, second: Floats) -> bool:
-    """Whether the family with these slopes or exponents (one a draw) has falling returns everywhere."""
+def pieces(points: Floats) -> Floats:
+    """Straight pieces of curves through points.
+
+    Parameters
+    ----------
+    points : (K, L, P, 2)
+        Adstocked media and effect, rising, NaN after the last; (0, 0) comes before the first.
+
+    Returns
+    -------
+    (K, L, 3, P)
+        Start, width and gradient; zeros after the last.
+    """
+    ends = np.concatenate([np.zeros((*points.shape[:2], 1, 2)), points], axis=2)
+    width, rise = np.moveaxis(np.nan_to_num(np.diff(ends, axis=2)), 3, 0)
+    gradient = np.divide(rise, width, out=np.zeros_like(width), where=width > 0)
+    start = np.nan_to_num(ends[:, :, :-1, 0])
+    return np.ascontiguousarray(np.stack([start, width, gradient], axis=2))
+
+
+def is_concave(code: int, second: Floats, points: Floats) -> bool:
+    """Whether the family with these slopes or exponents (one a draw) or points has falling returns everywhere."""
+    if code == FAMILIES["points"].code:
+        gradient = pieces(points[None, None])[0, 0, 2]
+        # Pieces of the same gradient, computed, may differ in the last digit.
+        return bool(np.all(np.diff(gradient) <= 1e-12 * gradient[:-1]))
     return code != FAMILIES["hill"].code or bool(np.all(second <= 1.0))

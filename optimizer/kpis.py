@@ -59,6 +59,9 @@ class Kpi(Spec):
         "hide. Monitor: only shown. Without one, its place in the preferences says it.",
     )
     baseline: float | None = Field(None, description="What comes over the horizon without any of the lines.")
+    season: Annotated[list[Annotated[float, Field(ge=0, le=1e6)]], Field(min_length=1)] | None = Field(
+        None, description="How effective all lines are in each period, 1 being as the response says."
+    )
     value: float | None = Field(
         None,
         gt=0,
@@ -79,6 +82,12 @@ class Kpi(Spec):
         given = [name for name in FORMULAS if getattr(self, name) is not None]
         if len(given) > 1:
             raise SpecError(f"has both {given[0]} and {given[1]}", "keep one formula", path=(given[1],))
+        if given and self.season is not None:
+            raise SpecError(
+                f"a KPI with a {given[0]} has no season of its own",
+                "put it on its parts",
+                path=("season",),
+            )
         if given and self.baseline is not None:
             raise SpecError(
                 f"a KPI with a {given[0]} has no baseline of its own",

@@ -13,36 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Discriminator, Field, Tag
 
-from . import curves
+from . import adstock, curves
+from .adstock import MAX_LENGTH, Adstock
 from .curves import Curve, Floats
 from .documents import Spec
 from .errors import DataError, SpecError
 
-MAX_LENGTH = 104
 FORMAT = "campaign-optimizer response 1"
-CELL, BY_DRAW = ("kpi", "line"), ("draw", "kpi", "line")
+# The parameters that differ from draw to draw, in the order in which a curve and an adstock give theirs.
+BY_DRAW = ("scale", "first", "second", "rate", "spread", "bend")
+CELL = ("kpi", "line")
 VARIABLES = {
     "family": CELL,
-    **dict.fromkeys(("scale", "first", "second", "rate"), BY_DRAW),
+    "carryover": CELL,
+    **dict.fromkeys(BY_DRAW, ("draw", *CELL)),
     "length": CELL,
     "normalised": CELL,
+    "after": CELL,
+    "points": (*CELL, "point", "axis"),
     "baseline": ("draw", "kpi", "period"),
     "observed": ("line", "bound"),
     "history": ("line", "past"),
 }
-
-
-class Adstock(Spec):
-    """How an effect carries over: ``a[t] = sum_j w[j] m[t - j]``, ``w[j] = rate^j``.
-
-    ``length`` counts the periods an effect lasts, the period of spending included. Normalised weights sum to
-    one, so that steady spend of 100 a period is adstocked media of 100 a period.
-    """
-
-    kind: Literal["none", "geometric"] = "none"
-    rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    length: Annotated[int, Field(ge=1, le=MAX_LENGTH)] = 1
-    normalised: bool = True
 
 
 class LineResponse(Spec):
@@ -89,13 +81,21 @@ class ResponseModel:
     scale, first, second : (D, K, L)
         KPI units a period at most (Hill and the like), media a period, shape; see `curves`.
     rate : (D, K, L)
-        Geometric adstock rate.
+        Rate of geometric, delayed and binomial adstocks.
     length : (K, L) int
         Adstock length in periods, the period of spending included; 1 is no carry-over.
     normalised : (K, L) bool
         Whether adstock weights sum to one.
     baseline : (D, K, P)
         KPI units a period without any of the lines. P = 1: the same in every period.
+    carryover : (K, L) int
+        Adstock kinds by code, see `adstock.KINDS`; geometric unless given.
+    spread, bend : (D, K, L)
+        Delay or Weibull scale, periods; Weibull shape. 1 unless given.
+    after : (K, L) bool
+        Whether effects carry over, each period's media saturating first; not unless given.
+    points : (K, L, P, 2)
+        Adstocked media and effect along curves through points, NaN after the last.
     start : date or None
         First date of `baseline`'s periods.
     period : "day", "week" or None
@@ -122,6 +122,11 @@ class ResponseModel:
     baseline: Floats
     observed: Floats
     history: Floats
+    carryover: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    spread: Floats = field(default_factory=lambda: np.zeros(0))
+    bend: Floats = field(default_factory=lambda: np.zeros(0))
+    after: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    points: Floats = field(default_factory=lambda: np.zeros(0))
     start: date | None = None
     period: str | None = None
     notes: tuple[str, ...] = ()
@@ -134,6 +139,7 @@ class ResponseModel:
 
     def __post_init__(self) -> None:
         n_draws, n_kpis, n_lines = len(self.scale), len(self.kpis), len(self.lines)
+        self._fill_in()
         wanted = {
             "family": (n_kpis, n_lines),
             "scale": (n_draws, n_kpis, n_lines),
@@ -145,12 +151,16 @@ class ResponseModel:
             "baseline": (n_draws, n_kpis, self.baseline.shape[-1]),
             "observed": (n_lines, 2),
             "history": (n_lines, self.history.shape[-1]),
+            "carryover": (n_kpis, n_lines),
+            **{name: (n_draws, n_kpis, n_lines) for name in ("spread", "bend") if getattr(self, name).ndim > 1},
+            "after": (n_kpis, n_lines),
+            "points": (n_kpis, n_lines, *self.points.shape[2:3], 2),
         }
         for name, shape in wanted.items():
             array = getattr(self, name)
             if array.shape != shape:
                 raise DataError(f"'{name}' has shape {array.shape}, not {shape}", path=(name,))
-            if name != "observed" and not np.all(np.isfinite(array)):
+            if name not in ("observed", "points") and not np.all(np.isfinite(array)):
                 raise DataError(f"'{name}' holds NaN or infinity", path=(name,))
         if n_draws == 0:
             raise DataError("the model has no draws", path=("scale",))
@@ -171,22 +181,59 @@ class ResponseModel:
                 f"a length outside 1 to {MAX_LENGTH}",
             ),
             ("history", self.history >= 0, "negative spend"),
+            ("carryover", np.isin(self.carryover, list(adstock.KIND_NAMES)), "an unknown adstock kind"),
+            (
+                "spread",
+                self.by_draw("spread") >= np.where(adstock.is_weibull(self.carryover), 0.01, 0.0),
+                "an impossible delay or scale",
+            ),
+            ("bend", self.by_draw("bend") > 0, "a number that is not positive"),
+            ("points", curves.rising(self.points), "points that do not rise from (0, 0)"),
         ]
         for name, good, what in checks:
             if not np.all(good):
                 raise DataError(f"'{name}' holds {what}", path=(name,))
 
+    def _fill_in(self) -> None:
+        """Put neutral values where the newer fields were left out."""
+        neutral = {
+            "carryover": np.zeros_like(self.family),
+            "after": np.zeros(self.family.shape, bool),
+            "points": np.zeros((*self.family.shape, 0, 2)),
+        }
+        for name, value in neutral.items():
+            if getattr(self, name).ndim == 1:
+                object.__setattr__(self, name, value)
+        # Kept empty where it says nothing: so a model with other draws may be made from this one's parts.
+        for name in ("spread", "bend"):
+            if np.all(getattr(self, name) == 1.0):
+                object.__setattr__(self, name, np.zeros(0))
+
+    def by_draw(self, name: str) -> Floats:
+        """One of `BY_DRAW`: (D, K, L); ones where it was left out."""
+        given: Floats = getattr(self, name)
+        return given if given.ndim > 1 else np.ones_like(self.scale)
+
     def weights(self) -> Floats:
-        """Adstock weights ``w[j] = rate^j``, current period first: (D, K, L, J + 1)."""
-        lags = np.arange(int(self.length.max(initial=1)))
-        weights = np.where(lags < self.length[..., None], self.rate[..., None] ** lags, 0.0)
-        total = np.where(self.normalised, weights.sum(axis=-1), 1.0)
-        return np.ascontiguousarray(weights / total[..., None])
+        """Adstock weights, current period first: (D, K, L, J + 1)."""
+        spread, bend = self.by_draw("spread"), self.by_draw("bend")
+        found = np.zeros((*self.scale.shape, int(self.length.max(initial=1))))
+        for k, line in np.ndindex(*self.family.shape):
+            length = int(self.length[k, line])
+            found[:, k, line, :length] = adstock.weights(
+                int(self.carryover[k, line]),
+                length,
+                self.rate[:, k, line],
+                spread[:, k, line],
+                bend[:, k, line],
+                bool(self.normalised[k, line]),
+            )
+        return found
 
     def concave(self) -> NDArray[np.bool_]:
         """Which responses have falling returns in every draw: (K, L)."""
         flags = [
-            [curves.is_concave(int(code), self.second[:, k, i]) for i, code in enumerate(row)]
+            [curves.is_concave(int(code), self.second[:, k, i], self.points[k, i]) for i, code in enumerate(row)]
             for k, row in enumerate(self.family)
         ]
         return np.array(flags, dtype=bool).reshape(self.family.shape)
@@ -200,6 +247,7 @@ class ResponseModel:
         k = [self.kpis.index(name) for name in kpis]
         i = [self.lines.index(name) for name in lines]
         grid = np.ix_(k, i)
+        by_draw: dict[str, Any] = {name: self.by_draw(name)[:, k][:, :, i] for name in BY_DRAW}
         return replace(
             self,
             kpis=tuple(kpis),
@@ -210,7 +258,10 @@ class ResponseModel:
             baseline=self.baseline[:, k],
             observed=self.observed[i],
             history=self.history[i],
-            **{name: getattr(self, name)[:, k][:, :, i] for name in ("scale", "first", "second", "rate")},
+            carryover=self.carryover[grid],
+            after=self.after[grid],
+            points=self.points[grid],
+            **by_draw,
         )
 
     def save(self, path: str | Path) -> None:
@@ -227,9 +278,13 @@ class ResponseModel:
         """Return the model as an `xarray.Dataset` with named dimensions."""
         import xarray as xr
 
-        names = np.vectorize(curves.NAMES.__getitem__, otypes=[object])(self.family).astype(str)
-        values = {name: getattr(self, name) for name in VARIABLES}
-        values |= {"family": names, "normalised": self.normalised.astype(np.int8)}
+        values = {name: getattr(self, name) for name in VARIABLES} | {name: self.by_draw(name) for name in BY_DRAW}
+        values |= {
+            "family": np.vectorize(curves.NAMES.__getitem__, otypes=[object])(self.family).astype(str),
+            "carryover": np.vectorize(adstock.KIND_NAMES.__getitem__, otypes=[object])(self.carryover).astype(str),
+            "normalised": self.normalised.astype(np.int8),
+            "after": self.after.astype(np.int8),
+        }
         dataset = xr.Dataset(
             {name: (dims, values[name]) for name, dims in VARIABLES.items()},
             coords={"kpi": list(self.kpis), "line": list(self.lines), "bound": ["low", "high"]},
@@ -289,29 +344,36 @@ def _from_dataset(dataset: Any) -> ResponseModel:
     for name in ("kpi", "line"):
         if name not in dataset.coords:
             raise DataError(f"the names along '{name}' are missing", path=(f"{name}s",))
-    unknown = sorted(set(arrays["family"].ravel().tolist()) - set(curves.FAMILIES))
-    if unknown:
-        raise DataError(f"unknown curve family {unknown[0]!r}", "made by a newer version?", path=("family",))
-    codes = np.vectorize(lambda name: curves.FAMILIES[name].code, otypes=[np.int64])(arrays["family"])
     if np.any(arrays["length"] != np.floor(arrays["length"])):
         raise DataError("'length' holds a part of a period", path=("length",))
+    families = {name: family.code for name, family in curves.FAMILIES.items()}
+    numbers = (*BY_DRAW, "points", "baseline", "observed", "history")
+    parts: dict[str, Any] = {
+        "family": _codes(arrays["family"], "family", "curve family", families),
+        "carryover": _codes(arrays["carryover"], "carryover", "adstock kind", adstock.KINDS),
+        "length": arrays["length"].astype(np.int64),
+        "normalised": arrays["normalised"].astype(bool),
+        "after": arrays["after"].astype(bool),
+        **{name: np.ascontiguousarray(arrays[name], dtype=np.float64) for name in numbers},
+    }
     start = dataset.attrs.get("start")
     notes = str(dataset.attrs.get("notes", ""))
     return ResponseModel(
         kpis=tuple(str(name) for name in dataset["kpi"].values),
         lines=tuple(str(name) for name in dataset["line"].values),
-        family=codes,
-        length=arrays["length"].astype(np.int64),
-        normalised=arrays["normalised"].astype(bool),
         start=date.fromisoformat(start) if start else None,
         period=dataset.attrs.get("period"),
         notes=tuple(notes.splitlines()),
         attributes={k[6:]: v for k, v in dataset.attrs.items() if k.startswith("about_")},
-        **{
-            name: np.ascontiguousarray(arrays[name], dtype=np.float64)
-            for name in ("scale", "first", "second", "rate", "baseline", "observed", "history")
-        },
+        **parts,
     )
+
+
+def _codes(values: Any, name: str, what: str, known: Mapping[str, int]) -> NDArray[np.int64]:
+    unknown = sorted(set(values.ravel().tolist()) - set(known))
+    if unknown:
+        raise DataError(f"unknown {what} {unknown[0]!r}", "made by a newer version?", path=(name,))
+    return np.vectorize(known.__getitem__, otypes=[np.int64])(values)
 
 
 def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> ResponseModel:
@@ -335,9 +397,16 @@ def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> 
                     f"unknown line '{line}'", f"lines are: {', '.join(lines)}", path=("response", kpi, line)
                 )
     shape = (len(kpis), len(lines))
-    family, length = np.zeros(shape, np.int64), np.ones(shape, np.int64)
-    normalised = np.ones(shape, bool)
-    scale, first, second, rate = np.zeros(shape), np.ones(shape), np.ones(shape), np.zeros(shape)
+    parts: dict[str, Any] = {
+        "family": np.zeros(shape, np.int64),
+        "length": np.ones(shape, np.int64),
+        "normalised": np.ones(shape, bool),
+        "carryover": np.zeros(shape, np.int64),
+        "after": np.zeros(shape, bool),
+    }
+    for name in BY_DRAW:
+        parts[name] = np.zeros((1, *shape)) if name in ("scale", "rate") else np.ones((1, *shape))
+    points: dict[tuple[int, int], list[list[float]]] = {}
     for k, kpi in enumerate(kpis):
         by_line = spec.curves.get(kpi, {})
         for i, line in enumerate(lines):
@@ -350,20 +419,29 @@ def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> 
                 )
             if entry == "none":
                 continue
-            family[k, i], scale[k, i], first[k, i], second[k, i] = curves.parameters(entry.curve)
-            if entry.adstock.kind == "geometric":
-                rate[k, i], length[k, i] = entry.adstock.rate, entry.adstock.length
-                normalised[k, i] = entry.adstock.normalised
+            code, *numbers = curves.parameters(entry.curve)
+            kind, length, *carried = entry.adstock.parameters()
+            one = {
+                "family": code,
+                "length": length,
+                "carryover": kind,
+                "normalised": entry.adstock.normalised,
+                "after": entry.adstock.after_saturation,
+            }
+            for name, cell in one.items():
+                parts[name][k, i] = cell
+            for name, number in zip(BY_DRAW, (*numbers, *carried), strict=True):
+                parts[name][0, k, i] = number
+            if entry.curve.kind == "points":
+                points[k, i] = [point for point in entry.curve.points if point[0] > 0]
+    table = np.full((*shape, max(map(len, points.values()), default=0), 2), np.nan)
+    for place, found in points.items():
+        table[place][: len(found)] = np.reshape(found, (-1, 2))
     return ResponseModel(
         tuple(kpis),
         tuple(lines),
-        family,
-        scale[None],
-        first[None],
-        second[None],
-        rate[None],
-        length,
-        normalised,
+        **parts,
+        points=table,
         baseline=np.zeros((1, len(kpis), 1)),
         observed=np.full((len(lines), 2), np.nan),
         history=np.zeros((len(lines), 0)),

@@ -101,6 +101,7 @@ class ScenarioSpec(Spec):
                 f"KPIs are: {', '.join(self.kpis)}",
                 path=("platform_kpi",),
             )
+        self._check_periods()
         for index, claim in enumerate(self.claims):
             if claim.kpi not in self.kpis:
                 raise SpecError(
@@ -109,6 +110,17 @@ class ScenarioSpec(Spec):
                     path=("claims", index, "kpi"),
                 )
         return self
+
+    def _check_periods(self) -> None:
+        """Raise SpecError where a list by period does not cover the horizon."""
+        periods = self.horizon.periods
+        lists: dict[tuple[str | int, ...], object] = {
+            **{("lines", i, "price"): line.price for i, line in enumerate(self.lines)},
+            **{("kpis", name, "season"): kpi.season for name, kpi in self.kpis.items()},
+        }
+        for path, values in lists.items():
+            if isinstance(values, list) and len(values) != periods:
+                raise SpecError(f"{len(values)} values for {periods} periods", "give one a period", path=path)
 
 
 @dataclass(frozen=True)
@@ -204,6 +216,30 @@ class Scenario:
     def shares(self) -> Floats:
         """Share of each line's total spend by period: (L, T)."""
         return _shares(self.spec)
+
+    @cached_property
+    def price(self) -> Floats:
+        """What one unit of media costs: (L, T) currency."""
+        periods = self.spec.horizon.periods
+        return np.array([np.broadcast_to(line.price, periods) for line in self.spec.lines])
+
+    @cached_property
+    def history(self) -> Floats:
+        """Spend just before the horizon, the latest last: (L, H) currency; a line's own before the response's."""
+        known = [line.history for line in self.spec.lines]
+        length = max(self.response.history.shape[1], *(len(past or []) for past in known))
+        found = np.zeros((len(known), length))
+        for row, fitted, past in zip(found, self.response.history, known, strict=True):
+            spend = fitted if past is None else np.array(past)
+            row[length - len(spend) :] = spend
+        return found
+
+    @cached_property
+    def season(self) -> Floats:
+        """How effective all lines are for each additive KPI by period: (K, T)."""
+        periods = self.spec.horizon.periods
+        stated = [self.spec.kpis[name].season for name in self.tree.leaves]
+        return np.array([values or [1.0] * periods for values in stated]).reshape(-1, periods)
 
     @cached_property
     def baseline(self) -> Floats:

@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, settings
 
+import optimizer
 from optimizer import ResponseModel, Scenario
 from optimizer.curves import FAMILIES
+
+# numba looks at a kernel's own file only: after a change to one that it calls, its compiled form would be stale.
+SOURCES = list(Path(optimizer.__file__).parent.glob("kernels*.py"))
+NEWEST = max(path.stat().st_mtime for path in SOURCES)
+for compiled in Path(optimizer.__file__).parent.glob("__pycache__/kernels*.nb[ci]"):
+    if compiled.stat().st_mtime < NEWEST:
+        compiled.unlink(missing_ok=True)
 
 # The same examples in every run, and no clock: compiling a kernel takes seconds.
 settings.register_profile(

@@ -7,6 +7,7 @@ needs a clever form here.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from typing import Any
@@ -16,8 +17,8 @@ DIGITS = 100
 NEAREST = Decimal("1e-12")
 
 
-def saturation(family: str, a: Any, first: Any, second: Any) -> Decimal:
-    """S(a) of a family, exact to about 90 digits."""
+def saturation(family: str, a: Any, first: Any, second: Any, points: Any = ()) -> Decimal:
+    """S(a) of a family, exact to about 90 digits; ``points`` are media and effect, rising from (0, 0)."""
     with localcontext(prec=DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN):
         a, first, second = Decimal(a), Decimal(first), Decimal(second)
         if family == "none" or a == 0:
@@ -32,7 +33,23 @@ def saturation(family: str, a: Any, first: Any, second: Any) -> Decimal:
             return a**second
         if family == "log1p":
             return _log1p(a / first)
+        if family in ("logistic", "tanh"):
+            # Both as PyMC-Marketing's logistic has it: half at `first` with lam = log(3) / first.
+            u = Decimal(3).ln() * a / first
+            if u < Decimal("1e-30"):
+                return u / 2
+            return (1 - (-u).exp()) / (1 + (-u).exp())
+        if family == "points":
+            for (low, below), (high, above) in _pieces(points):
+                if a < high:
+                    return below + (above - below) * (a - low) / (high - low)
+            return Decimal(points[-1][1]) if len(points) else Decimal(0)
     raise ValueError(family)
+
+
+def _pieces(points: Any) -> Iterator[tuple[tuple[Decimal, Decimal], tuple[Decimal, Decimal]]]:
+    ends = [(Decimal(0), Decimal(0)), *((Decimal(x), Decimal(y)) for x, y in points)]
+    return itertools.pairwise(ends)
 
 
 def _log1p(x: Decimal) -> Decimal:
@@ -41,7 +58,7 @@ def _log1p(x: Decimal) -> Decimal:
     return x - x**2 / 2 + x**3 / 3 - x**4 / 4
 
 
-def saturation_slope(family: str, a: Any, first: Any, second: Any) -> Decimal:
+def saturation_slope(family: str, a: Any, first: Any, second: Any, points: Any = ()) -> Decimal:
     """dS/da of a family by the rules of calculus, no nearer to zero than `NEAREST` of ``first``."""
     with localcontext(prec=DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN):
         a, first, second = Decimal(a), Decimal(first), Decimal(second)
@@ -49,7 +66,8 @@ def saturation_slope(family: str, a: Any, first: Any, second: Any) -> Decimal:
             return Decimal(0)
         if family == "linear":
             return Decimal(1)
-        a = max(a, NEAREST * first)
+        if family in ("hill", "power"):
+            a = max(a, NEAREST * (first if family == "hill" else 1))
         if family == "hill":
             above = first**second * second * a ** (second - 1)
             return above / (first**second + a**second) ** 2
@@ -59,16 +77,49 @@ def saturation_slope(family: str, a: Any, first: Any, second: Any) -> Decimal:
             return second * a ** (second - 1)
         if family == "log1p":
             return 1 / (first + a)
+        if family in ("logistic", "tanh"):
+            lam = Decimal(3).ln() / first
+            e = (-lam * a).exp()
+            return 2 * lam * e / (1 + e) ** 2
+        if family == "points":
+            for (low, below), (high, above) in _pieces(points):
+                if a < high:
+                    return (above - below) / (high - low)
+            return Decimal(0)
     raise ValueError(family)
 
 
-def adstock_weights(rate: float, length: int, normalised: bool) -> list[float]:
-    """Geometric carry-over, the current period first."""
-    weights = [1.0]
-    while len(weights) < length:
-        weights.append(weights[-1] * rate)
+def adstock_weights(
+    rate: float,
+    length: int,
+    normalised: bool,
+    kind: str = "geometric",
+    spread: float = 1.0,
+    bend: float = 1.0,
+) -> list[float]:
+    """Carry-over, the current period first: each kind as its source writes it, lag by lag."""
+    if kind == "geometric":
+        weights = [1.0]
+        while len(weights) < length:
+            weights.append(weights[-1] * rate)
+    elif kind == "delayed":
+        weights = [rate ** ((lag - spread) ** 2) for lag in range(length)]
+    elif kind == "binomial":
+        power = 1 / rate - 1 if rate > 0 else math.inf
+        weights = [(1 - lag / length) ** power for lag in range(length)]
+    elif kind == "weibull_pdf":
+        density = [
+            bend / spread * (t / spread) ** (bend - 1) * math.exp(-((t / spread) ** bend))
+            for t in range(1, length + 1)
+        ]
+        low, high = min(density), max(density)
+        weights = [(d - low) / (high - low) if high > low else float(i == 0) for i, d in enumerate(density)]
+    else:
+        weights = [1.0]
+        for t in range(1, length):
+            weights.append(weights[-1] * math.exp(-((t / spread) ** bend)))
     total = sum(weights) if normalised else 1.0
-    return [weight / total for weight in weights]
+    return [weight / total if total > 0 else weight for weight in weights]
 
 
 def adstock(media: Sequence[float], history: Sequence[float], weights: Sequence[float]) -> list[float]:
@@ -81,73 +132,92 @@ def adstock(media: Sequence[float], history: Sequence[float], weights: Sequence[
     ]
 
 
+def line_effect(
+    media: Sequence[float],
+    history: Sequence[float],
+    weights: Sequence[float],
+    season: Sequence[float],
+    family: str,
+    scale: float,
+    first: float,
+    second: float,
+    points: Any = (),
+    after: bool = False,
+) -> float:
+    """What one line adds to one KPI over the horizon in one draw."""
+    total = Decimal(0)
+    if after:
+        everything = [saturation(family, m, first, second, points) for m in [*history, *media]]
+        for t, lag in itertools.product(range(len(media)), range(len(weights))):
+            at = len(history) + t - lag
+            if at >= 0:
+                total += Decimal(season[t]) * Decimal(weights[lag]) * everything[at]
+    else:
+        for t, a in enumerate(adstock(media, history, weights)):
+            total += Decimal(season[t]) * saturation(family, a, first, second, points)
+    return float(Decimal(scale) * total)
+
+
 def outcomes(
     media: Any,
     history: Any,
     weights: Any,
+    after: Any,
     family: Sequence[Sequence[str]],
     scale: Any,
     first: Any,
     second: Any,
+    points: Any,
     season: Any,
 ) -> list[list[list[float]]]:
-    """Every line's effect on every KPI added up: by plan, draw and KPI. Families by name."""
-    return [
-        [
-            [
-                sum(
-                    _effect(plan[line], history[line], weights[d][k][line], season[k], family[k][line])(
-                        scale[d][k][line], first[d][k][line], second[d][k][line]
-                    )
-                    for line in range(len(plan))
-                )
-                for k in range(len(family))
-            ]
-            for d in range(len(scale))
-        ]
-        for plan in media
-    ]
+    """Every line's effect on every KPI added up: by plan, KPI and draw. Families by name, draws last."""
+
+    def one(plan: Any, k: int, d: int) -> float:
+        return sum(
+            line_effect(
+                plan[line],
+                history[line],
+                [row[d] for row in weights[k][line]],
+                season[k],
+                family[k][line],
+                scale[k][line][d],
+                first[k][line][d],
+                second[k][line][d],
+                points[k][line],
+                after[k][line],
+            )
+            for line in range(len(plan))
+        )
+
+    draws = len(scale[0][0])
+    return [[[one(plan, k, d) for d in range(draws)] for k in range(len(family))] for plan in media]
 
 
-def _effect(media: Any, history: Any, weights: Any, season: Any, family: str) -> Callable[..., float]:
-    def effect(scale: float, first: float, second: float) -> float:
-        carried = adstock(media, history, weights)
-        values = [Decimal(season[t]) * saturation(family, a, first, second) for t, a in enumerate(carried)]
-        return float(Decimal(scale) * sum(values))
-
-    return effect
-
-
-def line_effects(
-    spend: Any,
-    unit: Any,
-    history: Any,
-    weights: Any,
-    family: Sequence[Sequence[str]],
-    scale: Any,
-    first: Any,
-    second: Any,
-    season: Any,
-) -> tuple[list[Any], list[Any]]:
-    """Each line's effect, and its slope in the line's total spend: by draw, KPI and line."""
-    value: list[Any] = []
-    slope: list[Any] = []
-    for d in range(len(scale)):
-        value.append([[0.0] * len(spend) for _ in family])
-        slope.append([[0.0] * len(spend) for _ in family])
-        for k, line in itertools.product(range(len(family)), range(len(spend))):
-            name, p, q = family[k][line], first[d][k][line], second[d][k][line]
-            media = [spend[line] * share for share in unit[line]]
-            carried = adstock(media, history[line], weights[d][k][line])
-            # What one more unit of total spend adds to each period's adstocked media: history adds nothing.
-            more = adstock(unit[line], [], weights[d][k][line])
-            effect, rise = Decimal(0), Decimal(0)
-            for t, a in enumerate(carried):
-                effect += Decimal(season[k][t]) * saturation(name, a, p, q)
-                rise += Decimal(season[k][t]) * Decimal(more[t]) * saturation_slope(name, a, p, q)
-            value[d][k][line] = float(Decimal(scale[d][k][line]) * effect)
-            slope[d][k][line] = float(Decimal(scale[d][k][line]) * rise)
-    return value, slope
+def line_slope(
+    media: Sequence[float],
+    more: Sequence[float],
+    history: Sequence[float],
+    weights: Sequence[float],
+    season: Sequence[float],
+    family: str,
+    scale: float,
+    first: float,
+    second: float,
+    points: Any = (),
+    after: bool = False,
+) -> float:
+    """Derivative of `line_effect` where each period's media grows by ``more``; history stays."""
+    total = Decimal(0)
+    if after:
+        for t, lag in itertools.product(range(len(media)), range(len(weights))):
+            if t - lag >= 0:
+                slope = saturation_slope(family, media[t - lag], first, second, points)
+                total += Decimal(season[t]) * Decimal(weights[lag]) * Decimal(more[t - lag]) * slope
+    else:
+        rises = adstock(more, [], weights)
+        for t, a in enumerate(adstock(media, history, weights)):
+            total += Decimal(season[t]) * Decimal(rises[t]) * saturation_slope(family, a, first, second, points)
+    return float(Decimal(scale) * total)
 
 
 def splits(total: float, lines: int, steps: int) -> Iterator[tuple[float, ...]]:

@@ -28,32 +28,23 @@ def one_line(entry: dict, periods: int, **blocks: object) -> opt.Scenario:
 def twin(scenario: opt.Scenario, spend: np.ndarray) -> np.ndarray:
     """Additive KPIs (N, D, K) of a scenario with flat flighting, the slow way."""
     model = scenario.response
-    draws, n_kpis, n_lines = model.scale.shape
     periods = scenario.spec.horizon.periods
-    weights = [
-        [
-            [
-                naive.adstock_weights(
-                    float(model.rate[d, k, i]), int(model.length[k, i]), bool(model.normalised[k, i])
-                )
-                for i in range(n_lines)
-            ]
-            for k in range(n_kpis)
-        ]
-        for d in range(draws)
-    ]
-    found = naive.outcomes(
-        [[[amount / periods] * periods for amount in plan] for plan in spend],
-        model.history.tolist(),
-        weights,
-        [[NAMES[int(code)] for code in row] for row in model.family],
-        model.scale,
-        model.first,
-        model.second,
-        np.ones((n_kpis, periods)),
-    )
-    baseline = [[sum(model.baseline[d, k, :periods]) for k in range(n_kpis)] for d in range(draws)]
-    return np.array(found) + np.array(baseline)
+    baseline = model.baseline[:, :, :periods].sum(axis=2)
+    found = np.zeros((len(spend), *baseline.shape))
+    for (n, line), amount in np.ndenumerate(spend):
+        for d, k in np.ndindex(*baseline.shape):
+            rate, length = float(model.rate[d, k, line]), int(model.length[k, line])
+            found[n, d, k] += naive.line_effect(
+                [amount / periods] * periods,
+                model.history[line].tolist(),
+                naive.adstock_weights(rate, length, bool(model.normalised[k, line])),
+                [1.0] * periods,
+                NAMES[int(model.family[k, line])],
+                model.scale[d, k, line],
+                model.first[d, k, line],
+                model.second[d, k, line],
+            )
+    return found + baseline
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, StringConstraints, model_validator
 
+from ..adstock import MAX_LENGTH
 from ..documents import Day, Spec
 from ..errors import DataError, SpecError
-from ..response import MAX_LENGTH, file_hash
+from ..response import file_hash
 from .tabular import Table, read
 
 PERIODS_LIMIT = 4_000

@@ -1,0 +1,118 @@
+"""log2, exp2, log1p and tanh without a branch or a call, so that loops over them become vector code.
+
+The wheels of llvmlite carry no vector mathematics library: a loop with `pow` or `log` in it stays scalar. Here
+exponents are read from and written to the bits of a double, what is left goes through a polynomial, and rounding
+to an integer is adding a number so large that no digits are left behind the point. Relative errors are a few
+1e-16 (`tests/test_kernels_math.py`). Arguments are taken to be finite; results are.
+
+numba's cache does not see that a function called from another file has changed: after a change here or in
+`kernels_curves`, delete ``__pycache__`` (the tests do).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+ONE = np.float64(1.0).view(np.uint64)
+# The bits of sqrt(1/2): mantissas are taken between it and sqrt(2), so that log2 is exact around 1.
+ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)
+MANTISSA = np.uint64(0x000FFFFFFFFFFFFF)
+EXPONENT_BITS = np.uint64(52)
+# An integer below 2^52 written into the mantissa of 2^52 is that integer more.
+TWO_52 = np.float64(2.0**52)
+TWO_52_BITS = TWO_52.view(np.uint64)
+BIAS = 1023.0
+# Adding 1.5 * 2^52 rounds a double to the nearest integer, which then stands in its lowest bits.
+ROUND = 1.5 * 2.0**52
+SMALLEST, SUBNORMAL_UP, SUBNORMAL_BITS = 2.0**-1022, 2.0**54, 54.0
+# Results of exp2 stay normal and finite.
+LOWEST, HIGHEST = -1021.0, 1023.0
+
+LN2 = float(np.log(2.0))
+LOG2_E = 1.0 / LN2
+# log2((1 + s) / (1 - s)) / s as a polynomial in s^2 for |s| < 0.172, and (2^f - 1) / f in f for |f| <= 1/2:
+# through exact values at Chebyshev's nodes, relative errors 2e-16 and 6e-18.
+L0, L1, L2, L3 = 2.885390081777927, 0.9617966939243345, 0.5770780172463286, 0.4121984020482752
+L4, L5, L6 = 0.32061638813224547, 0.2614442493522915, 0.2429160853987535
+E0, E1, E2, E3 = 0.6931471805599453, 0.24022650695910097, 0.0555041086648216, 0.009618129107606888
+E4, E5, E6, E7 = 0.0013333558146416936, 0.0001540353044173605, 1.525273382983612e-05, 1.321544258792169e-06
+E8, E9, E10 = 1.0178062445845774e-07, 7.072585949269223e-09, 4.4549605981865186e-10
+
+
+@njit(cache=True)
+def bits(x: float) -> np.uint64:
+    """The bits of a double."""
+    return np.float64(x).view(np.uint64)
+
+
+@njit(cache=True)
+def number(i: np.uint64) -> float:
+    """The double with these bits."""
+    return np.uint64(i).view(np.float64)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def split(x: float) -> tuple[float, float]:
+    """Exponent ``k`` and ``m - 1`` with ``x = 2^k m``, ``m`` from sqrt(1/2) to sqrt(2), of a normal ``x > 0``."""
+    shifted = bits(x) + (ONE - ROOT_HALF)
+    exponent = number((shifted >> EXPONENT_BITS) | TWO_52_BITS) - (TWO_52 + BIAS)
+    return exponent, number((shifted & MANTISSA) + ROOT_HALF) - 1.0
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def log2_near_1(f: float) -> float:
+    """log2(1 + f) for f from sqrt(1/2) - 1 to sqrt(2) - 1."""
+    s = f / (2.0 + f)
+    z = s * s
+    zz = z * z
+    # Pairs first (Estrin): not fewer steps than Horner's, but fewer that wait for each other.
+    low = (L0 + L1 * z) + zz * (L2 + L3 * z)
+    return s * (low + zz * zz * ((L4 + L5 * z) + zz * L6))
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def exp2_near_0(f: float) -> float:
+    """2^f - 1 for f from -1/2 to 1/2."""
+    ff = f * f
+    low = (E0 + E1 * f) + ff * (E2 + E3 * f)
+    middle = (E4 + E5 * f) + ff * (E6 + E7 * f)
+    high = (E8 + E9 * f) + ff * E10
+    return f * (low + ff * ff * (middle + ff * ff * high))
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def log2(x: float) -> float:
+    """log2(x) for x > 0, subnormal numbers included."""
+    tiny = x < SMALLEST
+    exponent, f = split(x * SUBNORMAL_UP if tiny else x)
+    return exponent - (SUBNORMAL_BITS if tiny else 0.0) + log2_near_1(f)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def exp2(y: float) -> float:
+    """2^y, held between 2^-1021 and 2^1023."""
+    y = min(max(y, LOWEST), HIGHEST)
+    rounded = y + ROUND
+    near_1 = 1.0 + exp2_near_0(y - (rounded - ROUND))
+    return number(bits(near_1) + (bits(rounded) << EXPONENT_BITS))
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def log1p(x: float) -> float:
+    """log(1 + x) for x >= 0."""
+    u = 1.0 + x
+    exponent, f = split(u)
+    # What was rounded away from x in u: to first order log(1 + x) is log(u) + lost / u.
+    lost = x - (u - 1.0) if u < TWO_52 else 0.0
+    return LN2 * (exponent + log2_near_1(f)) + lost / u
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def tanh(u: float) -> float:
+    """tanh(u) for u >= 0, as -E / (2 + E) with E = exp(-2 u) - 1, which keeps its digits around 0."""
+    y = max(-2.0 * LOG2_E * u, -100.0)
+    rounded = y + ROUND
+    power = number(ONE + (bits(rounded) << EXPONENT_BITS))
+    e = power * exp2_near_0(y - (rounded - ROUND)) + (power - 1.0)
+    return -e / (2.0 + e)
