@@ -20,8 +20,9 @@ from .documents import Day, Document, Spec
 from .errors import DataError, OptimizerError, SpecError
 from .kpis import Kpi, KpiTree
 from .preferences import PreferencesSpec
-from .response import ResponseModel, ResponseSpec
+from .response import ResponseModel
 from .rules import compile_rules
+from .written import ResponseSpec, from_spec
 
 Floats = NDArray[np.float64]
 DAYS = {"day": 1, "week": 7}
@@ -190,7 +191,7 @@ class Scenario:
         _check_flighting(spec)
         notes: tuple[str, ...] = ()
         if spec.response.file is None:
-            model = response.from_spec(spec.response, tree.leaves, names)
+            model = from_spec(spec.response, tree.leaves, names)
         else:
             model = _load_response(spec.response, tree.leaves, names, directory)
             model, notes = _at_horizon(model, spec.horizon)

@@ -28,6 +28,7 @@ LAYERS = [
     "kernels_curves",
     "kernels",
     "response",
+    "written",
     "scenario",
     "simulate",
     "plan",

@@ -1,0 +1,117 @@
+"""The response a scenario writes out: its block in the file, and the one-draw model it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Discriminator, Field, Tag
+
+from . import curves
+from .adstock import Adstock
+from .curves import Curve
+from .documents import Spec
+from .errors import SpecError
+from .response import BY_DRAW, ResponseModel
+
+
+class LineResponse(Spec):
+    """What one line does for one KPI."""
+
+    curve: Curve
+    adstock: Adstock = Adstock()
+
+
+Entry = Annotated[
+    Annotated[LineResponse, Tag("entry")] | Annotated[Literal["none"], Tag("none")],
+    Discriminator(lambda entry: "none" if isinstance(entry, str) else "entry"),
+]
+
+
+class ResponseSpec(Spec):
+    """The ``response`` block: a file made by ``fit`` or ``import``, or curves written out by KPI and line."""
+
+    model_config = {**Spec.model_config, "extra": "allow"}
+    __pydantic_extra__: dict[str, dict[str, Entry]] = Field(init=False)
+
+    file: str | None = None
+    sha256: str | None = None
+    leave_out: list[str] = []
+
+    @property
+    def curves(self) -> Mapping[str, Mapping[str, Entry]]:
+        """The curves written out, by KPI and line."""
+        return self.__pydantic_extra__ or {}
+
+
+def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> ResponseModel:
+    """Build a one-draw model from curves written out in a scenario.
+
+    Raises
+    ------
+    SpecError
+        If a KPI or line is unknown or has no entry.
+    """
+    for kpi, by_line in spec.curves.items():
+        if kpi not in kpis:
+            raise SpecError(
+                f"'{kpi}' is not a KPI that lines add up to",
+                f"those are: {', '.join(kpis) or 'none'}",
+                path=("response", kpi),
+            )
+        for line in by_line:
+            if line not in lines:
+                raise SpecError(
+                    f"unknown line '{line}'", f"lines are: {', '.join(lines)}", path=("response", kpi, line)
+                )
+    shape = (len(kpis), len(lines))
+    parts: dict[str, Any] = {
+        "family": np.zeros(shape, np.int64),
+        "length": np.ones(shape, np.int64),
+        "normalised": np.ones(shape, bool),
+        "carryover": np.zeros(shape, np.int64),
+        "after": np.zeros(shape, bool),
+    }
+    for name in BY_DRAW:
+        parts[name] = np.zeros((1, *shape)) if name in ("scale", "rate") else np.ones((1, *shape))
+    points: dict[tuple[int, int], list[list[float]]] = {}
+    for k, kpi in enumerate(kpis):
+        by_line = spec.curves.get(kpi, {})
+        for i, line in enumerate(lines):
+            entry = by_line.get(line)
+            if entry is None:
+                raise SpecError(
+                    f"says nothing about line '{line}'",
+                    f"add its curve, or '{line}: none' if it does nothing for {kpi}",
+                    path=("response", kpi),
+                )
+            if entry == "none":
+                continue
+            code, *numbers = curves.parameters(entry.curve)
+            kind, length, *carried = entry.adstock.parameters()
+            one = {
+                "family": code,
+                "length": length,
+                "carryover": kind,
+                "normalised": entry.adstock.normalised,
+                "after": entry.adstock.after_saturation,
+            }
+            for name, cell in one.items():
+                parts[name][k, i] = cell
+            for name, number in zip(BY_DRAW, (*numbers, *carried), strict=True):
+                parts[name][0, k, i] = number
+            if entry.curve.kind == "points":
+                points[k, i] = [point for point in entry.curve.points if point[0] > 0]
+    table = np.full((*shape, max(map(len, points.values()), default=0), 2), np.nan)
+    for place, found in points.items():
+        table[place][: len(found)] = np.reshape(found, (-1, 2))
+    return ResponseModel(
+        tuple(kpis),
+        tuple(lines),
+        **parts,
+        points=table,
+        baseline=np.zeros((1, len(kpis), 1)),
+        observed=np.full((len(lines), 2), np.nan),
+        history=np.zeros((len(lines), 0)),
+    )
