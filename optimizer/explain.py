@@ -97,7 +97,7 @@ def explain(plan: Plan) -> Explanation:
     Parameters
     ----------
     plan : Plan
-        Under a scenario with concave curves and without on/off rules.
+        Under a scenario with concave curves, without on/off rules and floors with a probability.
 
     Raises
     ------
@@ -146,8 +146,9 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
     Raises
     ------
     SolverError
-        If the scenario has on/off rules or curves whose best plan cannot be proven.
+        If the scenario has on/off rules, floors with a probability, or curves whose best plan cannot be proven.
     """
+    from .solve.chance import chance_floors
     from .solve.convex import ConvexSolver
     from .solve.payoff import freeze_scale
     from .solve.problem import Goal, Problem
@@ -155,6 +156,11 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
 
     if scenario.polyhedron.switches is not None:
         raise SolverError("a trade-off cannot be read off a plan under on/off rules", "drop those rules first")
+    if chance_floors(scenario):
+        raise SolverError(
+            "a trade-off cannot be read off a plan under floors with a probability",
+            "use a floor with cvar instead",
+        )
     if len(scenario.objectives) > 1:
         missing = [name for name in scenario.objectives if name not in scenario.spec.preferences.scale]
         scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), ConvexSolver)

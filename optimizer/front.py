@@ -22,7 +22,8 @@ class FrontCertificate:
     Attributes
     ----------
     guarantee : "global" or "none"
-        ``global``: no plan outside the front adds more than ``gap`` of hypervolume above ``reference``.
+        ``global``: no plan outside the front adds more than ``gap`` of hypervolume above ``reference``. ``none``:
+        that holds only for the stricter problem that ``why`` names.
     hypervolume, bound : float
         On the scale, above ``reference``: of the front (blends of its neighbouring plans included, which the
         concave curves attain at least), and the most any front could have.

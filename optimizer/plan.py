@@ -31,7 +31,8 @@ class Certificate:
     Attributes
     ----------
     guarantee : "global", "local" or "none"
-        ``global``: no plan that keeps the rules is better than ``bound``.
+        ``global``: no plan that keeps the rules is better than ``bound``, and the plan is there but for ``gap``.
+        ``none``: the bound holds too where there is one (NaN where not), but may be far from the plan.
     value, bound : float
         The plan's objective and the proven bound.
     gap : float

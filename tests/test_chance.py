@@ -90,3 +90,72 @@ def test_a_probability_floor_out_of_reach_is_told(tmp_path: Path) -> None:
     data["preferences"] = {"floors": {"kpi 1": {"value": 1e6, "probability": 0.9}}}
     with pytest.raises(opt.InfeasibleError, match="kpi 1"):
         opt.solve(opt.Scenario.from_dict(data, tmp_path))
+
+
+def test_a_bound_under_priorities_is_for_the_goal_that_was_solved(tmp_path: Path) -> None:
+    """The relaxed problem holds its first KPI higher, so its second KPI is no bound for a plan that need not."""
+    data = with_draws(tmp_path, 1)
+    data["kpis"]["kpi 2"] = {"direction": "maximize", "sum": ["kpi 0", "kpi 1"], "role": "objective"}
+    order = {"priorities": [{"kpi": "kpi 0", "slack": 0.001}, "kpi 2"]}
+    free = opt.solve(opt.Scenario.from_dict(data | {"preferences": order}, tmp_path))
+    level = float(np.quantile(opt.simulate(free.scenario, free.spend)["kpi 1"], 0.14))
+    data["preferences"] = order | {"floors": {"kpi 1": {"value": level, "probability": 0.9}}}
+    plan = opt.solve(opt.Scenario.from_dict(data, tmp_path))
+    assert np.mean(opt.simulate(plan.scenario, plan.spend)["kpi 1"] >= level) >= 0.9
+    assert plan.outcomes.loc["kpi 0", "expected"] < free.outcomes.loc["kpi 0", "expected"]
+    # The first KPI was given up for the floor, and by how much at least is not proven.
+    assert plan.certificate.guarantee == "none"
+    assert np.isnan(plan.certificate.bound)
+
+
+def floor_only_looser_plans_keep(folder: Path) -> dict:
+    """Two plans in three draws: the worst draw never pays, so the mean over the worst fails where 2 of 3 hold."""
+    data = with_draws(folder, 2, draws=3, n_lines=2)
+    data["constraints"] = {"budget": {"total": 1000.0}}
+    model = opt.Scenario.from_dict(data, folder).response
+    scale = model.scale.copy()
+    scale[0] = 0.0
+    opt.ResponseModel(**(model.__dict__ | {"scale": scale})).save(folder / "response.nc")
+    data["preferences"] = {}
+    best = opt.solve(opt.Scenario.from_dict(data, folder))
+    draws = np.sort(opt.simulate(best.scenario, best.spend)["kpi 1"])
+    data["preferences"] = {"floors": {"kpi 1": {"value": float(draws[1] * 0.99), "probability": 0.66}}}
+    return data
+
+
+def test_a_floor_that_holds_is_not_called_impossible_elsewhere(tmp_path: Path) -> None:
+    scenario = opt.Scenario.from_dict(floor_only_looser_plans_keep(tmp_path), tmp_path)
+    plan = opt.solve(scenario)
+    # What a plan implies cannot be read off a problem that is not convex: said, not guessed.
+    with pytest.raises(opt.SolverError, match="probability"):
+        opt.explain(plan)
+
+
+def test_a_front_whose_stricter_floors_cannot_be_kept_is_not_called_infeasible(tmp_path: Path) -> None:
+    data = floor_only_looser_plans_keep(tmp_path)
+    data["kpis"]["kpi 2"] = {"direction": "maximize", "product": ["spend", -1.0], "role": "objective"}
+    data["constraints"] = {"budget": {"max": 1000.0}}
+    data["preferences"] |= {"values": {"kpi 0": 1000.0, "kpi 2": 1.0}}
+    with pytest.raises(opt.SolverError, match="stricter"):
+        opt.frontier(opt.Scenario.from_dict(data, tmp_path))
+
+
+def test_what_was_not_proven_impossible_is_not_said_to_be(tmp_path: Path) -> None:
+    data = with_draws(tmp_path, 6)
+    data["preferences"] = {"floors": {"kpi 1": {"value": 1e6, "probability": 0.9}}}
+    with pytest.raises(opt.InfeasibleError, match="was found"):
+        opt.solve(opt.Scenario.from_dict(data, tmp_path))
+
+
+def test_a_front_under_stricter_floors_claims_no_more_than_it_proves(tmp_path: Path) -> None:
+    data = with_draws(tmp_path, 3)
+    free = opt.solve(opt.Scenario.from_dict(data, tmp_path))
+    level = float(np.quantile(opt.simulate(free.scenario, free.spend)["kpi 1"], 0.05)) * 0.9
+    data["kpis"]["kpi 1"]["role"] = "objective"
+    data["preferences"] = {
+        "values": {"kpi 0": 1.0, "kpi 1": 1.0},
+        "floors": {"kpi 1": {"value": level, "probability": 0.9}},
+    }
+    certificate = opt.frontier(opt.Scenario.from_dict(data, tmp_path), tolerance=0.05).certificate
+    assert certificate.guarantee == "none"
+    assert "stricter form" in certificate.why

@@ -134,4 +134,4 @@ def front_proof(certificate: Mapping[str, Any], n_points: int) -> str:
             "All plans that are missing from this front could together add at most "
             f"{_at_most(certificate['gap'])} to what it covers (proven). {found}"
         )
-    return f"This front was found by search, without proof that it is complete. {found}"
+    return f"It is not proven that this front is complete: {certificate['why']}. {found}"

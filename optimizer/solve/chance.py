@@ -9,6 +9,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError, SolverError
 from ..preferences import Floor, measure
 from ..simulate import kpi_values
-from .problem import Problem
+from .problem import Goal, Problem
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
+    from .convex import Point
 
 Floats = NDArray[np.float64]
 Floors = dict[str, float | Floor]
@@ -34,7 +36,9 @@ def chance_floors(scenario: Scenario) -> dict[str, Floor]:
     return {k: v for k, v in floors.items() if isinstance(v, Floor) and v.probability is not None}
 
 
-def solve_with_chances(scenario: Scenario, solve: Callable[[Problem], Any]) -> tuple[Problem, Any, float]:
+def solve_with_chances(
+    scenario: Scenario, solve: Callable[[Problem], Any], bound: Callable[[Problem, Goal], float]
+) -> tuple[Problem, Point, Goal, bool]:
     """Find the best plan under floors with probabilities.
 
     Parameters
@@ -43,11 +47,14 @@ def solve_with_chances(scenario: Scenario, solve: Callable[[Problem], Any]) -> t
         With at least one such floor.
     solve : callable
         Solves a `Problem`; returns the point and its goal.
+    bound : callable
+        Bounds a goal over a `Problem`.
 
     Returns
     -------
-    problem, (point, goal), bound
-        The problem as it was tightened, its solution, and a proven bound on the goal.
+    problem, point, goal, free
+        The problem as it was tightened, its solution with a bound that is proven whatever these floors ask, the
+        goal it is for, and whether the floors hold without having been asked for.
 
     Raises
     ------
@@ -59,12 +66,13 @@ def solve_with_chances(scenario: Scenario, solve: Callable[[Problem], Any]) -> t
     free = Problem(scenario, floors=others)
     relaxed = solve(free)
     spend = free.spend(relaxed[0].z)
-    best = (free, relaxed) if _kept(scenario, chances, spend) else None
-    bound_on_goal = relaxed[0].proof.bound
+    if _kept(scenario, chances, spend):
+        return free, *relaxed, True
+    best = None
     spans = {name: _span(scenario, name, floor, spend) for name, floor in chances.items()}
     # 0 asks the worst draws to keep the floor on average, 1 asks next to nothing of them.
     strict, loose = 0.0, 1.0
-    for attempt in range(HALVINGS if best is None else 0):
+    for attempt in range(HALVINGS):
         ease = 0.0 if attempt == 0 else (strict + loose) / 2
         levels: Floors = {
             name: Floor(value=floor.value - ease * spans[name], probability=floor.probability)
@@ -86,7 +94,10 @@ def solve_with_chances(scenario: Scenario, solve: Callable[[Problem], Any]) -> t
             f"no plan was found that keeps the floor on {' and '.join(chances)} with its probability",
             "lower the floor or its probability",
         )
-    return *best, bound_on_goal
+    problem, (point, goal) = best
+    # For the goal that was solved: under priorities the free problem holds its first KPIs higher than need be.
+    proof = replace(point.proof, bound=bound(free, goal))
+    return problem, replace(point, proof=proof), goal, False
 
 
 def _draws(scenario: Scenario, name: str, spend: Floats) -> Floats:

@@ -16,6 +16,7 @@ from ..constraints import Polyhedron, Switches
 from ..errors import InfeasibleError
 from ..preferences import Floor, bound, floor_label, measure
 from ..simulate import kpi_values
+from .chance import chance_floors
 from .convex import ConvexSolver
 from .problem import Goal, Problem
 
@@ -178,7 +179,9 @@ def find_floor_conflict(scenario: Scenario) -> Conflict | None:
 
     ``relaxations`` has, by floor, the level (KPI unit) that the rules and the other floors leave in reach.
     """
-    floors = scenario.spec.preferences.floors
+    # A floor with a probability is checked in a stricter form only, which proves nothing when it cannot be kept.
+    chances = chance_floors(scenario)
+    floors = {name: limit for name, limit in scenario.spec.preferences.floors.items() if name not in chances}
     if not floors or _floors_kept(scenario, list(floors), list(range(len(scenario.polyhedron.names)))):
         return None
     names, rows = list(floors), list(range(len(scenario.polyhedron.names)))

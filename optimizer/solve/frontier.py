@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 
-from ..errors import SolverError, SpecError
+from ..errors import InfeasibleError, SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
 from ..preferences import SMALLEST_RANGE
 from ..simulate import Simulator, kpi_values
@@ -39,7 +39,10 @@ CLOSE = 1e-5
 # Three objectives and more: the payoff table's worst values may lie above the nadir, so the box starts lower.
 MARGIN = 0.1
 WHY = "every curve has falling returns, so half-spaces around the front can be proven"
-STRICT = "; floors with a probability are kept in their stricter form, on average over the worst draws"
+STRICT = (
+    "; floors with a probability are kept in their stricter form, on average over the worst draws, so that plans "
+    "between the two forms are missing"
+)
 
 
 def outer_approximation(
@@ -59,7 +62,15 @@ def outer_approximation(
         )
     scenario = freeze_scale(scenario, ConvexSolver)
     base = Problem(scenario)
-    ends = payoff_points(base, ConvexSolver(base).maximise)
+    try:
+        ends = payoff_points(base, ConvexSolver(base).maximise)
+    except InfeasibleError:
+        if not chance_floors(scenario):
+            raise
+        raise SolverError(
+            "a front needs floors with a probability in their stricter form, which no plan keeps",
+            "drop or lower them for the front",
+        ) from None
     table = np.array([point.u for point in ends])
     box = _Box(base, table)
     scaled = Problem(scenario, scale=box.ends(base))
@@ -159,14 +170,15 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
         {form.name: form.kpi(table[:, column]) for column, form in enumerate(base.objectives)}, index=names
     )
     reference = {form.name: float(form.worst) for form in search.solver.problem.objectives}
+    strict = bool(chance_floors(scenario))
     certificate = FrontCertificate(
-        "global",
+        "none" if strict else "global",
         search.hypervolume,
         search.bound,
         search.gap,
         reference,
         "frontier",
-        WHY + (STRICT if chance_floors(scenario) else ""),
+        WHY + (STRICT if strict else ""),
         search.solver.solves + len(table),
     )
     return Front(scenario, points, payoff, pd.Series(kpis[-1], index=names, name="current"), certificate)

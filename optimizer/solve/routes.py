@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import InfeasibleError
@@ -27,7 +26,8 @@ def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
     scenario : Scenario
         A scale given as ``payoff`` is computed first and frozen in ``plan.scenario``.
     tolerance : float
-        Largest accepted gap: on the stated scale, or as a share of the KPI where one KPI is optimised.
+        Largest accepted gap: on the stated scale, or, where no scale is stated, as a share of what all lines
+        could add to the KPI with the whole budget each.
 
     Returns
     -------
@@ -61,13 +61,16 @@ def _solve(scenario: Scenario, tolerance: float) -> Plan:
     def best(problem: Problem) -> tuple[Point, Goal]:
         return maximise_preferences(problem, route(problem).maximise, tolerance)
 
+    def bound(problem: Problem, goal: Goal) -> float:
+        return route(problem).maximise(goal, tolerance).proof.bound
+
     if not chance_floors(scenario):
         problem = Problem(scenario)
-        point, goal = best(problem)
-        return make_plan(problem, point, goal, tolerance, route)
-    problem, (point, goal), bound = solve_with_chances(scenario, best)
-    point = replace(point, proof=replace(point.proof, bound=bound))
-    return make_plan(problem, point, goal, tolerance, route)
+        return make_plan(problem, *best(problem), tolerance, route)
+    problem, point, goal, free = solve_with_chances(scenario, best, bound)
+    # Of the earlier priorities nothing is proven where the floors were asked for.
+    known = free or not scenario.spec.preferences.priorities
+    return make_plan(problem, point, goal, tolerance, route, known)
 
 
 def pick_route(scenario: Scenario) -> type[ConvexSolver] | type[MixedIntegerSolver]:
@@ -106,4 +109,9 @@ def frontier(
     """
     from .frontier import outer_approximation
 
-    return outer_approximation(scenario, tolerance, progress)
+    try:
+        return outer_approximation(scenario, tolerance, progress)
+    except InfeasibleError as error:
+        from .conflict import explain_infeasible
+
+        raise explain_infeasible(scenario, error) from None

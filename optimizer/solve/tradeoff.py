@@ -76,21 +76,29 @@ def maximise_preferences(problem: Problem, maximise: Maximise, tolerance: float)
     return point, goal
 
 
-def make_plan(problem: Problem, point: Point, goal: Goal, tolerance: float, route: Any) -> Plan:
-    """Turn a solved point into a Plan in the scenario's own units and order."""
+def make_plan(
+    problem: Problem, point: Point, goal: Goal, tolerance: float, route: Any, known: bool = True
+) -> Plan:
+    """Turn a solved point into a Plan in the scenario's own units and order.
+
+    ``known`` says whether the goal itself, values held for earlier priorities included, is proven; where it is
+    not, a bound on the last priority says nothing of the plan.
+    """
     scenario = problem.scenario
     spend = pd.Series(problem.spend(point.z), index=pd.Index(scenario.lines, name="line"), name="spend")
     value, bound, unit, measure = _in_units(problem, point, goal)
     gap = abs(bound - value) if measure in ("scale", "steps") else abs(bound - value) / max(abs(bound), 1e-300)
+    if not known:
+        bound = gap = float("nan")
     # A floor with a probability is not convex: the bound holds all the same, but may stay away from the plan.
-    proven = point.gap <= max(tolerance, LOOSEST)
+    proven = known and point.gap <= max(tolerance, LOOSEST)
     prices = {
         name: 1000.0 / problem.money * unit * float(dual)
         for name, dual in zip(scenario.polyhedron.names, point.proof.rows, strict=True)
     }
     for form, dual in zip(problem.floors, point.proof.floors, strict=True):
         prices[form.name] = unit * float(dual) * form.unit
-    certificate = Certificate("global" if proven else "local", value, bound, gap, measure, route.name, route.why)
+    certificate = Certificate("global" if proven else "none", value, bound, gap, measure, route.name, route.why)
     return Plan(scenario, spend, certificate, prices)
 
 
