@@ -195,6 +195,13 @@ class Switches:
     most: tuple[tuple[str, NDArray[np.bool_], int], ...]
     names: tuple[str, ...]
 
+    def kept(self, spend: Floats, tolerance: float) -> bool:
+        """Whether a plan (L,) keeps the rules, to ``tolerance`` of currency."""
+        on = spend > tolerance
+        enough = spend >= self.least - tolerance
+        counts = [int((on & mask).sum()) <= count for _, mask, count in self.most]
+        return bool(np.all(~on | enough | ~self.decided)) and all(counts)
+
 
 @dataclass(frozen=True)
 class Polyhedron:
