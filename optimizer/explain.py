@@ -173,7 +173,7 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
     units = np.array([abs(form.unit) for form in problem.objectives])
     scale = {form.name: (form.worst, form.worst + form.unit) for form in problem.objectives}
     if point.value > BEATEN:
-        better = make_plan(problem, point, goal, BEATEN, ConvexSolver)
+        better = make_plan(problem, point, goal, BEATEN)
         return ImpliedTradeoff(spend, None, None, better, pd.Series((point.u - u) * units, names), scale)
     if point.value < -BEATEN:
         return ImpliedTradeoff(spend, None, None, None, None, scale)

@@ -101,8 +101,8 @@ def test_a_band() -> None:
     # No plan was found in it, but one on either side: on the way from one to the other there is one.
     middle = reach("kpi0", {"band": [today + (best - today) * 0.4, today + (best - today) * 0.6]})
     assert middle.verdict == "reachable"
-    # Where it matters little, nothing is claimed: the least of falling returns has no proof.
-    assert reach("kpi0", {"band": [0.001, 0.002]}).verdict == "undecided"
+    # The least of falling returns is proven too.
+    assert reach("kpi0", {"band": [0.001, 0.002]}).verdict == "unreachable"
 
 
 def test_a_band_without_a_direction() -> None:
@@ -124,16 +124,13 @@ def test_on_off_rules_leave_holes_in_a_band() -> None:
     assert reachability(Scenario.from_dict(data))[0].verdict == "undecided"
 
 
-def test_an_s_shape_is_not_claimed_either_way_unless_today_has_it() -> None:
+def test_an_s_shape_is_decided() -> None:
     s_shape = {"curve": {"kind": "hill", "scale": 10.0, "half": 100.0, "slope": 3.0}}
     changes = {"response": {"kpi0": dict.fromkeys(("line0", "line1", "line2"), s_shape)}}
-    assert reach("kpi0", {"level": 60.0}, changes).verdict == "undecided"
-    today = reach("kpi0", {"level": 1.0}, changes)
-    assert today.verdict == "reachable"
-    assert today.words.startswith("reachable: today's plan has")
-    # Today's plan proves nothing where it breaks a rule.
-    for rules in ({"budget": {"total": BUDGET / 2}}, {"budget": {"total": BUDGET}, "minimum_if_on": [FEW]}):
-        assert reach("kpi0", {"level": 1.0}, changes | {"constraints": rules}).verdict == "undecided"
+    assert reach("kpi0", {"level": 60.0}, changes).verdict == "unreachable"
+    rules = {"constraints": {"budget": {"total": BUDGET}, "minimum_if_on": [FEW]}}
+    for more in ({}, rules):
+        assert reach("kpi0", {"level": 1.0}, changes | more).verdict == "reachable"
 
 
 def test_a_product_of_kpis_is_not_claimed_either_way() -> None:

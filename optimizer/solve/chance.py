@@ -22,7 +22,7 @@ from .problem import Goal, Problem
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
-    from .convex import Point
+    from .point import Point
 
 Floats = NDArray[np.float64]
 Floors = dict[str, float | Floor]

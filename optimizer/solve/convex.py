@@ -9,7 +9,7 @@ never below it, so the program bounds every real plan, and tangents where its so
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError
 from .duality import Proof, prove
+from .point import Point, evaluate
 from .polish import polish
 from .problem import Goal, Problem
 from .tangents import TangentModel
@@ -24,23 +25,7 @@ from .tangents import TangentModel
 Floats = NDArray[np.float64]
 
 ROUNDS = 150
-KEPT = 1e-9
 WHY = "every curve has falling returns, so multipliers prove a bound"
-
-
-@dataclass(frozen=True)
-class Point:
-    """A real plan: scaled spend, its objective forms ``u`` (O,), its value under the goal, and the proof."""
-
-    z: Floats
-    u: Floats
-    value: float
-    proof: Proof
-
-    @property
-    def gap(self) -> float:
-        """How far the bound is above the value."""
-        return max(0.0, self.proof.bound - self.value)
 
 
 class ConvexSolver:
@@ -50,6 +35,11 @@ class ConvexSolver:
     why = WHY
 
     def __init__(self, problem: Problem) -> None:
+        if problem.curved:
+            raise SolverError(
+                f"this route takes falling returns alone: {problem.curved}",
+                "use a curve with falling returns (hill with slope <= 1), or drop this objective or floor",
+            )
         self.problem = problem
         self.solves = 0
 
@@ -91,11 +81,8 @@ class ConvexSolver:
 
     def _point(self, z: Floats, goal: Goal, proof: Proof) -> Point | None:
         """Evaluate a plan for real; None where it breaks a rule or floor."""
-        state = self.problem.state(z)
-        broken = np.any(state.room < -KEPT) or np.any(self.problem.slack(z) < -KEPT)
-        if goal.least is not None:
-            broken |= np.any(state.u < goal.least - KEPT)
-        return None if broken else Point(z, state.u, goal.value(state.u), proof)
+        real = evaluate(self.problem, z, goal)
+        return None if real is None else Point(z, *real, proof, self.name, self.why)
 
 
 def _better(one: Point | None, other: Point | None) -> Point | None:

@@ -1,127 +1,121 @@
-"""Route for on/off rules: minimum spends if on, and at most so many lines on; certified.
+"""Route for S-shaped curves and on/off rules under any polyhedron and floors; certified.
 
-The tangent program of `tangents` with a binary for each line that is a decision (outer approximation: Duran &
-Grossmann, Math. Prog. 36, 1986). Its optimum bounds every plan; the plan is found by the convex route with the
-program's choice of lines held, and gives new tangents where the two differ.
+A mixed-integer program over proven estimates of the curves bounds every plan (`piecewise`). Its choice is improved
+to the nearest local optimum by SLSQP on the exact curves; both become grid points, where the estimates are exact,
+and the program is solved again until bound and plan meet (outer approximation: Duran & Grossmann, Math. Prog. 36,
+1986; for curves that are not concave: Misener & Floudas, J. Glob. Opt. 57, 2013).
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import Any
 
-import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
 
-from ..constraints import Switches
-from ..errors import InfeasibleError, SolverError
-from .convex import ConvexSolver, Point
-from .duality import Proof
-from .problem import Goal, Problem
-from .tangents import TangentModel
+from ..errors import SolverError
+from ..tables import ResponseTables, Terms
+from .duality import prove
+from .piecewise import PiecewiseModel
+from .point import Point, evaluate
+from .polish import polish
+from .problem import Goal, Problem, switches_of
 
 Floats = NDArray[np.float64]
 
-ROUNDS = 200
-MIP_GAP = 1e-7
-# HiGHS ends within its gap and feasibility tolerances of the true optimum: this much is added to its value.
-MARGIN = 1e-6
-WHY = "lines can be on or off, so a program with a binary for each bounds the best plan"
-
-
-class SwitchModel(TangentModel):
-    """The tangent program with a binary for each line that can be off."""
-
-    def _more_rules(self, n_slots: int) -> list[Any]:
-        problem = self.problem
-        switches = switches_of(problem)
-        on = cp.Variable(len(problem.lower), boolean=True)
-        rules = [
-            *super()._more_rules(n_slots),
-            self.z <= cp.multiply(problem.upper, on),
-            self.z >= cp.multiply(np.where(switches.decided, switches.least, 0.0), on),
-        ]
-        # A line that is off has exactly the effect of no spend, whatever its steep first tangent would allow.
-        nothing = problem.effects(np.zeros(len(problem.lower))).value.mean(axis=0)
-        most = problem.effects(problem.upper).value.mean(axis=0)
-        rules += [self.effects <= nothing + cp.multiply(most - nothing, np.ones((len(most), 1)) @ on[None, :])]
-        rules += [cp.sum(on[mask]) <= count for _, mask, count in switches.most]
-        rules += [on[i] == 1 for i in np.flatnonzero(~switches.decided)]
-        self.on = on
-        return rules
-
-    def _options(self) -> tuple[dict[str, Any], ...]:
-        return ({"mip_rel_gap": MIP_GAP, "mip_abs_gap": MIP_GAP, "mip_feasibility_tolerance": 1e-9}, {})
-
-    def _proof(self, goal: Goal) -> Proof:
-        n = len(goal.weights)
-        value = float(self._program.value)
-        bound = value + MARGIN * max(1.0, abs(value))
-        nothing = np.zeros(n), np.zeros(len(self.problem.floors)), np.zeros(len(self.problem.b))
-        return Proof(bound, goal.weights, *nothing)
-
-
-def switches_of(problem: Problem) -> Switches:
-    """Return the on/off rules over scaled spend, lines in name order."""
-    switches = problem.scenario.polyhedron.switches
-    if switches is None:
-        raise ValueError("the scenario has no on/off rules")
-    order = problem.order
-    most = tuple((name, mask[order], count) for name, mask, count in switches.most)
-    names = tuple(switches.names[i] for i in order)
-    return Switches(switches.decided[order], switches.least[order] / problem.money, most, names)
+SECONDS = 120.0
+# The solver's own tolerances leave this much, in steps of the goal.
+CLOSEST = 3e-6
+# The program is solved to this share of the gap that is left, no further: its estimates are coarser than that.
+SHARE = 0.1
+# A line that spends more than this, in money units, is on.
+ON = 1e-12
+WHY = (
+    "lines can be on or off, or curves are S-shaped: a program with a binary for each choice bounds the best plan"
+)
 
 
 class MixedIntegerSolver:
-    """Solves one problem with on/off rules for many goals."""
+    """Solves one problem for many goals; what its tables learn for one serves the next.
+
+    Parameters
+    ----------
+    problem : Problem
+        With any curves; floors over the worst draws only where all are concave.
+    seconds : float
+        Time for one goal; then the best plan so far is returned with the gap as it is.
+    """
 
     name = "mixed_integer"
     why = WHY
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, seconds: float = SECONDS) -> None:
+        if problem.curved and any(form.tail is not None for form in problem.floors):
+            raise SolverError(
+                f"no route can prove a plan under a floor over the worst draws here: {problem.curved}",
+                "bound the expected value instead, or use curves with falling returns",
+            )
         self.problem = problem
-        self.switches = switches_of(problem)
-        self.model = SwitchModel(problem)
+        self.seconds = seconds
         self.solves = 0
+        self.switches = switches_of(problem)
+        terms = Terms.of(problem.simulator, problem.order, problem.money, problem.size)
+        self.tables = ResponseTables(terms, problem.lower, problem.upper)
+        self.model = PiecewiseModel(problem, self.tables)
+        if self.switches is not None:
+            least = np.where(self.switches.decided, self.switches.least, 0.0)
+            self.model.learn(np.clip(least, problem.lower, problem.upper))
 
     def maximise(self, goal: Goal, tolerance: float, near: Floats | None = None) -> Point:
-        """Find a plan within ``tolerance`` of a proven bound; ``near`` is not needed here.
+        """Find a plan within ``tolerance`` of a proven bound, or as near as time allows.
+
+        ``near`` (L,), a guess at the plan, only saves time.
 
         Raises
         ------
         InfeasibleError
             If no plan keeps every rule and floor.
         SolverError
-            If the gap does not close.
+            If no plan was found in time.
         """
         self.solves += 1
-        tolerance = max(tolerance, 3 * MARGIN)
-        best: Point | None = None
-        ceiling = np.inf
-        for _ in range(ROUNDS):
-            z, proof = self.model.maximise(goal)
-            ceiling = min(ceiling, proof.bound)
-            point = self._held(z, self.model.on.value > 0.5, goal, tolerance)
-            if point is not None:
-                self.model.add(point.z)
-                if best is None or point.value > best.value:
-                    best = point
+        ends = time.monotonic() + self.seconds
+        tolerance = max(tolerance, CLOSEST)
+        best = None if near is None else self._local(near, near > ON, goal)
+        ceiling, gap = np.inf, 1e-3
+        while True:
+            left = ends - time.monotonic()
+            if best is not None and left <= 0:
+                return best.bounded(ceiling)
+            z, on, bound = self.model.maximise(goal, gap, left)
+            ceiling = min(ceiling, bound)
+            point = self._local(z, on, goal)
+            best = point if best is None or (point is not None and point.value > best.value) else best
             if best is not None and ceiling - best.value <= tolerance:
-                return replace(best, proof=replace(best.proof, bound=ceiling))
-            self.model.add(z)
-        raise SolverError("the gap to the proven bound did not close", "loosen the tolerance, or simplify rules")
+                return best.bounded(ceiling)
+            new = self.model.learn(z) + (self.model.learn(point.z) if point is not None else 0)
+            apart = 1e-3 if best is None else SHARE * (ceiling - best.value)
+            if not new and apart >= gap:
+                raise SolverError("the gap to the proven bound did not close", "loosen the tolerance")
+            gap = min(gap, max(apart, 0.3 * tolerance))
 
-    def _held(self, z: Floats, on: NDArray[np.bool_], goal: Goal, tolerance: float) -> Point | None:
-        """The best plan with these lines on, or None where there is none."""
+    def _local(self, z: Floats, on: NDArray[np.bool_], goal: Goal) -> Point | None:
+        """The best of a plan and the local optimum near it, with these lines on; None where neither is allowed."""
         problem = self.problem
-        off = self.switches.decided & ~on
-        lower = np.where(off, problem.lower, np.maximum(problem.lower, self.switches.least))
-        upper = np.where(off, np.minimum(problem.upper, 0.0), problem.upper)
-        if np.any(lower > upper):
-            return None
-        held = Problem(problem.scenario, floors=problem.limits, box=(lower, upper))
-        try:
-            return ConvexSolver(held).maximise(goal, tolerance, near=np.clip(z, lower, upper))
-        except InfeasibleError:
-            return None
+        if self.switches is not None:
+            off = self.switches.decided & ~on
+            lower = np.where(off, problem.lower, np.maximum(problem.lower, self.switches.least))
+            upper = np.where(off, np.minimum(problem.upper, 0.0), problem.upper)
+            if np.any(lower > upper):
+                return None
+            problem = problem.within(lower, upper)
+        best: Point | None = None
+        start = np.clip(z, problem.lower, problem.upper)
+        for at in (start, polish(problem, start, goal)):
+            real = evaluate(problem, at, goal)
+            if real is not None and (best is None or real[1] > best.value):
+                # Multipliers hold near the plan; what bounds all plans is the program.
+                proof = replace(prove(problem, at, goal), bound=np.inf)
+                best = Point(at, *real, proof, self.name, self.why)
+        return best

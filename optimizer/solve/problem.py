@@ -5,6 +5,7 @@ Because all routes see only these numbers, neither units nor the order of lines 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InfeasibleError, SolverError, SpecError
+from ..constraints import Switches
+from ..errors import InfeasibleError, SpecError
 from ..kpis import SPEND, Affine
 from ..preferences import Floor, bound, floor_label, tail_weights
 from ..simulate import Simulator
@@ -131,8 +133,6 @@ class Problem:
         What to solve.
     floors : mapping, optional
         Floors to keep instead of the scenario's; ``{}`` for none.
-    box : ((L,), (L,)), optional
-        Bounds on scaled spend, in name order, beside those of the polyhedron.
     scale : mapping, optional
         Ends ``(worst, best)`` of the objectives instead of the scenario's.
 
@@ -152,13 +152,14 @@ class Problem:
         KPI units of one step of a scaled effect.
     objectives, floors : tuple of Form
         Objectives rise when better, on the scale where one is pinned. Floors hold when not negative.
+    curved : str
+        The first response that keeps the forms from being concave, in words; empty where all are.
     """
 
     def __init__(
         self,
         scenario: Scenario,
         floors: dict[str, float | Floor] | None = None,
-        box: tuple[Floats, Floats] | None = None,
         scale: dict[str, tuple[float, float]] | None = None,
     ) -> None:
         self.scenario = scenario
@@ -168,17 +169,22 @@ class Problem:
         self.A = scenario.polyhedron.A.toarray()[:, self.order]
         self.b = scenario.polyhedron.b / self.money
         self.equal = scenario.polyhedron.equal
-        self.boxed = box is not None
-        # Sizes come from the whole polyhedron, so that a narrower box leaves every form as it is.
-        natural = self._natural_box()
-        self.lower, self.upper = natural if box is None else box
+        self.boxed = False
+        self.lower, self.upper = self._natural_box()
         self.pinned = self.upper <= BESIDE_ZERO
-        most = self._raw(natural[1])[0].mean(axis=0).sum(axis=1)
+        most = self._raw(self.upper)[0].mean(axis=0).sum(axis=1)
         self.size = np.where(most > 0, most, 1.0)
+        self.curved = ""
         ends = scenario.spec.preferences.scale if scale is None else scale
         self.objectives = tuple(self._objective(name, ends.get(name)) for name in scenario.objectives)
         self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
         self.floors = tuple(self._floor(name, limit) for name, limit in self.limits.items())
+
+    def within(self, lower: Floats, upper: Floats) -> Problem:
+        """Return the problem with other bounds on scaled spend, (L,) each, beside those of the polyhedron."""
+        held = copy.copy(self)
+        held.lower, held.upper, held.boxed, held.pinned = lower, upper, True, upper <= BESIDE_ZERO
+        return held
 
     def _natural_box(self) -> tuple[Floats, Floats]:
         scenario = self.scenario
@@ -261,7 +267,7 @@ class Problem:
         else:
             worst, best = float(ends[0]), float(ends[1])
         span = best - worst
-        self._check_concave(name, kpis / span)
+        self._look_for_curves(name, kpis / span)
         return Form(name, kpis / span, spend / span, (float(constants.mean()) - worst) / span, span, worst)
 
     def _floor(self, name: str, limit: float | Floor) -> Form:
@@ -283,7 +289,7 @@ class Problem:
         kpis, spend, constants = self._parts(affine * (1.0 if rising else -1.0))
         size = float(np.abs(kpis).sum() + abs(spend) + abs(constants.mean())) or 1.0
         label = floor_label(name, limit, rising)
-        self._check_concave(label, kpis)
+        self._look_for_curves(label, kpis)
         tail = None
         if isinstance(limit, Floor):
             tail = limit.cvar if limit.cvar is not None else 1.0 - float(limit.probability or 0.0)
@@ -291,18 +297,27 @@ class Problem:
         mean = float(constants.mean())
         return Form(label, kpis / size, spend / size, mean, per_unit / size, 0.0, tail, constants)
 
-    def _check_concave(self, name: str, kpis: Floats) -> None:
+    def _look_for_curves(self, name: str, kpis: Floats) -> None:
+        """Remember the first response that makes a form anything but concave."""
         concave = self.scenario.response.concave()[:, self.order]
         for k in np.flatnonzero(kpis):
             bad = ~self.straight[k] if kpis[k] < 0 else ~concave[k]
-            if bad.any():
+            if bad.any() and not self.curved:
                 line = self.scenario.lines[self.order[int(np.argmax(bad))]]
                 leaf = self.scenario.tree.leaves[k]
                 what = "has an S-shaped curve" if kpis[k] > 0 else "counts against it with falling returns"
-                raise SolverError(
-                    f"no route can prove the best plan for '{name}': {leaf} of line '{line}' {what}",
-                    "use a curve with falling returns (hill with slope <= 1), or drop this objective or floor",
-                )
+                self.curved = f"for '{name}', {leaf} of line '{line}' {what}"
+
+
+def switches_of(problem: Problem) -> Switches | None:
+    """Return the on/off rules over scaled spend, lines in name order; None where there are none."""
+    switches = problem.scenario.polyhedron.switches
+    if switches is None:
+        return None
+    order = problem.order
+    most = tuple((name, mask[order], count) for name, mask, count in switches.most)
+    names = tuple(switches.names[i] for i in order)
+    return Switches(switches.decided[order], switches.least[order] / problem.money, most, names)
 
 
 def _stack(rows: list[tuple[float, Floats]], n: int) -> tuple[Floats, Floats]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import InfeasibleError
 
@@ -11,14 +12,22 @@ if TYPE_CHECKING:
     from ..front import Front
     from ..plan import Plan
     from ..scenario import Scenario
-    from .convex import ConvexSolver, Point
-    from .mixed_integer import MixedIntegerSolver
+    from .point import Point
     from .problem import Goal, Problem
+    from .separable import Solver
 
+Route = Literal["separable", "convex", "mixed_integer"]
 TOLERANCE = 1e-6
+TIME_LIMIT = 120.0
 
 
-def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
+def solve(
+    scenario: Scenario,
+    *,
+    tolerance: float = TOLERANCE,
+    route: Route | None = None,
+    time_limit: float = TIME_LIMIT,
+) -> Plan:
     """Find the best plan under the scenario's stated preferences.
 
     Parameters
@@ -28,6 +37,11 @@ def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
     tolerance : float
         Largest accepted gap: on the stated scale, or, where no scale is stated, as a share of what all lines
         could add to the KPI with the whole budget each.
+    route : "separable", "convex" or "mixed_integer", optional
+        The solver module, for who knows better; picked from the scenario's structure unless given.
+    time_limit : float
+        Seconds for one solve of the mixed-integer route, the only one that may take long. The best plan so far is
+        then returned, and its certificate tells the gap.
 
     Returns
     -------
@@ -39,46 +53,58 @@ def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
     InfeasibleError
         If no plan keeps every rule and floor; it names a smallest set of rules in conflict and what would mend it.
     SolverError
-        If the problem is outside what the routes can prove.
+        If the problem is outside what the routes can prove, or what a route asked for by name can.
     """
     try:
-        return _solve(scenario, tolerance)
+        return _solve(scenario, tolerance, partial(pick_route, route=route, seconds=time_limit))
     except InfeasibleError as error:
         from .conflict import explain_infeasible
 
         raise explain_infeasible(scenario, error) from None
 
 
-def _solve(scenario: Scenario, tolerance: float) -> Plan:
+def _solve(scenario: Scenario, tolerance: float, solver: Callable[[Problem], Solver]) -> Plan:
     from .chance import chance_floors, solve_with_chances
     from .payoff import freeze_scale
     from .problem import Problem
     from .tradeoff import make_plan, maximise_preferences
 
-    route = pick_route(scenario)
-    scenario = freeze_scale(scenario, route)
+    scenario = freeze_scale(scenario, solver)
 
     def best(problem: Problem) -> tuple[Point, Goal]:
-        return maximise_preferences(problem, route(problem).maximise, tolerance)
+        return maximise_preferences(problem, solver(problem).maximise, tolerance)
 
     def bound(problem: Problem, goal: Goal) -> float:
-        return route(problem).maximise(goal, tolerance).proof.bound
+        return solver(problem).maximise(goal, tolerance).proof.bound
 
     if not chance_floors(scenario):
         problem = Problem(scenario)
-        return make_plan(problem, *best(problem), tolerance, route)
+        return make_plan(problem, *best(problem), tolerance)
     problem, point, goal, free = solve_with_chances(scenario, best, bound)
     # Of the earlier priorities nothing is proven where the floors were asked for.
     known = free or not scenario.spec.preferences.priorities
-    return make_plan(problem, point, goal, tolerance, route, known)
+    return make_plan(problem, point, goal, tolerance, known)
 
 
-def pick_route(scenario: Scenario) -> type[ConvexSolver] | type[MixedIntegerSolver]:
-    """Return the solver for a scenario's structure."""
+def pick_route(problem: Problem, route: Route | None = None, seconds: float = TIME_LIMIT) -> Solver:
+    """Return the solver for a problem's structure, or the one asked for.
+
+    Raises
+    ------
+    SolverError
+        If the one asked for cannot take the problem.
+    """
     from .convex import ConvexSolver
     from .mixed_integer import MixedIntegerSolver
+    from .separable import SeparableSolver, budget_of
 
-    return ConvexSolver if scenario.polyhedron.switches is None else MixedIntegerSolver
+    switched = problem.scenario.polyhedron.switches is not None
+    if route is None:
+        general: Route = "mixed_integer" if switched or problem.curved else "convex"
+        route = "separable" if budget_of(problem) is not None else general
+    if route == "separable":
+        return SeparableSolver(problem, seconds)
+    return MixedIntegerSolver(problem, seconds) if route == "mixed_integer" else ConvexSolver(problem)
 
 
 def frontier(

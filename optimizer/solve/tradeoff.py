@@ -14,7 +14,7 @@ from .payoff import TIE_BREAK
 from .problem import Goal, Problem
 
 if TYPE_CHECKING:
-    from .convex import Point
+    from .point import Point
 
 Floats = NDArray[np.float64]
 Maximise = Callable[..., Any]
@@ -76,9 +76,7 @@ def maximise_preferences(problem: Problem, maximise: Maximise, tolerance: float)
     return point, goal
 
 
-def make_plan(
-    problem: Problem, point: Point, goal: Goal, tolerance: float, route: Any, known: bool = True
-) -> Plan:
+def make_plan(problem: Problem, point: Point, goal: Goal, tolerance: float, known: bool = True) -> Plan:
     """Turn a solved point into a Plan in the scenario's own units and order.
 
     ``known`` says whether the goal itself, values held for earlier priorities included, is proven; where it is
@@ -98,7 +96,7 @@ def make_plan(
     }
     for form, dual in zip(problem.floors, point.proof.floors, strict=True):
         prices[form.name] = unit * float(dual) * form.unit
-    certificate = Certificate("global" if proven else "none", value, bound, gap, measure, route.name, route.why)
+    certificate = Certificate("global" if proven else "none", value, bound, gap, measure, point.route, point.why)
     return Plan(scenario, spend, certificate, prices)
 
 

@@ -1,0 +1,331 @@
+"""A mixed-integer linear program over the response tables: it over-estimates any curves, so it bounds every plan.
+
+Each line's range is cut into pieces over which its proven estimates are concave (for KPIs that count for a plan)
+and convex (for those that count against it); a binary says which piece a line is in, and within it straight lines
+hold the effect. Written as a union of polyhedra (disaggregated; Vielma, SIAM Review 57, 2015), so that a concave
+curve needs no binary at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InfeasibleError, SolverError
+from ..kernels_tables import OVER_LEFT, OVER_RIGHT, UNDER_LEFT, UNDER_RIGHT
+from ..tables import ResponseTables
+from .problem import Goal, Problem, switches_of
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# HiGHS ends within its feasibility tolerances, 1e-9, of the true optimum: this share is added to its bound.
+MARGIN = 1e-7
+FAR = 1e4
+OPTIONS = {
+    "output_flag": False,
+    "mip_rel_gap": 0.0,
+    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
+    "dual_feasibility_tolerance": 1e-9,
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a line's range over which one set of straight lines holds.
+
+    Attributes
+    ----------
+    line : int
+        Which line.
+    low, high : float
+        Ends, scaled spend.
+    over, under : tuple of (C, 2)
+        By KPI: slope and intercept of lines that the effect is nowhere above, and nowhere below.
+    on : bool
+        Whether a line here counts as on.
+    """
+
+    line: int
+    low: float
+    high: float
+    over: tuple[Floats, ...]
+    under: tuple[Floats, ...]
+    on: bool
+
+
+class PiecewiseModel:
+    """The program, built anew whenever the tables have learned something.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to bound.
+    tables : ResponseTables
+        Its lines' responses over at least the box of the problem.
+    """
+
+    def __init__(self, problem: Problem, tables: ResponseTables) -> None:
+        self.problem = problem
+        self.tables = tables
+        factors = np.array([form.kpis for form in (*problem.objectives, *problem.floors)])
+        self._counts_for, self._counts_against = np.any(factors > 0, axis=0), np.any(factors < 0, axis=0)
+        self._switches = switches_of(problem)
+        self._tails: list[tuple[int, Floats, float]] = []
+
+    def learn(self, z: Floats) -> int:
+        """Add a plan (L,) to the tables, and tangents of floors over the worst draws; count new points."""
+        new = sum(self.tables.add(line, float(at)) for line, at in enumerate(z))
+        tails = [index for index, form in enumerate(self.problem.floors) if form.tail is not None]
+        if tails:
+            state = self.problem.state(self.problem.beside(z))
+            for index in tails:
+                rises = state.room_rises[index]
+                self._tails.append((index, rises, float(state.room[index] - rises @ state.z)))
+        return new
+
+    def maximise(self, goal: Goal, gap: float, seconds: float) -> tuple[Floats, NDArray[np.bool_], float]:
+        """Solve for a goal.
+
+        Parameters
+        ----------
+        goal : Goal
+            What is maximised.
+        gap : float
+            Where the solver may stop, in steps of the goal.
+        seconds : float
+            When it must.
+
+        Returns
+        -------
+        z, on : (L,), (L,)
+            Scaled spend and which lines are on; keeps every linear rule, floors only as far as the lines know.
+        bound : float
+            No plan has a higher goal.
+
+        Raises
+        ------
+        InfeasibleError
+            If even the over-estimates cannot keep every rule: then no real plan can.
+        SolverError
+            If the solver ended without a plan.
+        """
+        pieces = [piece for line in range(len(self.problem.lower)) for piece in self._pieces(line)]
+        rows = _Rows(self.problem, pieces)
+        self._fill(rows, goal)
+        x, bound = _run(rows, rows.goal(goal), gap, seconds)
+        z, on = rows.plan(x)
+        return z, on, rows.constant(goal) + bound + MARGIN * max(1.0, abs(bound))
+
+    def _fill(self, rows: _Rows, goal: Goal) -> None:
+        problem = self.problem
+        rows.hold_together()
+        rows.hold_effects()
+        for row, limit, equal in zip(problem.A, problem.b, problem.equal, strict=True):
+            rows.add(rows.spend(row), limit if equal else -np.inf, limit)
+        for form in problem.floors:
+            if form.tail is None:
+                rows.add(rows.form(form), -form.constant, np.inf)
+        for _, rises, room in self._tails:
+            rows.add(rows.spend(rises), -room, np.inf)
+        for index, form in enumerate(problem.objectives):
+            at = rows.form(form)
+            if goal.least is not None:
+                rows.add(at, goal.least[index] - form.constant, np.inf)
+            if goal.reference is not None:
+                worst_off = at.copy()
+                worst_off[rows.worst_off] = -1.0
+                rows.add(worst_off, goal.reference[index] - form.constant, np.inf)
+        if self._switches is not None:
+            for _, mask, count in self._switches.most:
+                rows.add(rows.count(mask), -np.inf, float(count))
+
+    def _pieces(self, line: int) -> list[Piece]:
+        """Cut a line's range where its estimates stop being concave (or convex, where they count against)."""
+        switches, tables = self._switches, self.tables
+        n = int(tables.count[line])
+        grid, value, lines = tables.grid[line, :n], tables.value[:, line, :n], tables.lines[:, line]
+        pieces = []
+        least = 0.0
+        if switches is not None and switches.decided[line]:
+            least = float(switches.least[line])
+            if grid[0] <= 0.0:
+                level = tuple(np.array([[0.0, at]]) for at in value[:, 0])
+                pieces.append(Piece(line, 0.0, 0.0, level, level, False))
+        if n == 1:
+            level = tuple(np.array([[0.0, at]]) for at in value[:, 0])
+            return pieces or [Piece(line, float(grid[0]), float(grid[0]), level, level, True)]
+        first = start = int(np.searchsorted(grid, least))
+        for i in range(first, n - 1):
+            if i == n - 2 or not self._smooth(lines, i):
+                pieces.append(self._piece(line, start, i + 1, grid, value, lines))
+                start = i + 1
+        return pieces
+
+    def _smooth(self, lines: Floats, i: int) -> bool:
+        """Whether the estimates go on concave (convex) from interval ``i`` to the next."""
+        over = lines[:, OVER_RIGHT, i] >= lines[:, OVER_LEFT, i + 1]
+        under = lines[:, UNDER_RIGHT, i] <= lines[:, UNDER_LEFT, i + 1]
+        return bool(np.all(over | ~self._counts_for) and np.all(under | ~self._counts_against))
+
+    def _piece(self, line: int, start: int, stop: int, grid: Floats, value: Floats, lines: Floats) -> Piece:
+        over: list[Floats] = []
+        under: list[Floats] = []
+        for k in range(len(value)):
+            sides = ((over, OVER_LEFT, OVER_RIGHT), (under, UNDER_LEFT, UNDER_RIGHT))
+            for (side, left, right), used in zip(
+                sides, (self._counts_for[k], self._counts_against[k]), strict=True
+            ):
+                slope = np.concatenate([lines[k, left, start:stop], lines[k, right, start:stop]])
+                at = np.concatenate([np.arange(start, stop), np.arange(start + 1, stop + 1)])
+                keep = np.isfinite(slope) & used
+                slope, at = slope[keep], at[keep]
+                side.append(np.column_stack([slope, value[k, at] - slope * grid[at]]))
+        return Piece(line, float(grid[start]), float(grid[stop]), tuple(over), tuple(under), True)
+
+
+class _Rows:
+    """Columns and rows of the program.
+
+    Columns: a share for each piece (1 in the piece a line is in), the spend in it, the effects in it by KPI, and
+    the level of the worst-off objective.
+    """
+
+    def __init__(self, problem: Problem, pieces: list[Piece]) -> None:
+        self.problem = problem
+        self.pieces = pieces
+        n, n_kpis = len(pieces), len(problem.size)
+        self.line = np.array([piece.line for piece in pieces])
+        self.low, self.high = (np.array([getattr(piece, end) for piece in pieces]) for end in ("low", "high"))
+        self.share, self.money = np.arange(n), n + np.arange(n)
+        self.effect = 2 * n + np.arange(n_kpis * n).reshape(n_kpis, n)
+        self.worst_off = 2 * n + n_kpis * n
+        self.width = self.worst_off + 1
+        self._parts: list[tuple[Any, Any, Floats]] = []
+        self.low_ends: list[float] = []
+        self.high_ends: list[float] = []
+
+    def add(self, row: Floats, low: float, high: float) -> None:
+        """Add ``low <= row @ x <= high``."""
+        at = np.flatnonzero(row)
+        self._parts.append((np.full(len(at), len(self.low_ends)), at, row[at]))
+        self.low_ends.append(low)
+        self.high_ends.append(high)
+
+    def add_many(self, columns: Ints, values: Floats, low: float, high: float) -> None:
+        """Add rows of the same number of entries each: (R, E) columns and values."""
+        rows = len(self.low_ends) + np.repeat(np.arange(len(columns)), columns.shape[1])
+        self._parts.append((rows, columns.ravel(), values.ravel()))
+        self.low_ends += [low] * len(columns)
+        self.high_ends += [high] * len(columns)
+
+    def hold_together(self) -> None:
+        """Every line is in one of its pieces, and spends what that piece allows."""
+        for line in range(len(self.problem.lower)):
+            row = np.zeros(self.width)
+            row[self.share[self.line == line]] = 1.0
+            self.add(row, 1.0, 1.0)
+        columns = np.column_stack([self.money, self.share])
+        ones = np.ones(len(self.pieces))
+        self.add_many(columns, np.column_stack([ones, -self.high]), -np.inf, 0.0)
+        self.add_many(columns, np.column_stack([ones, -self.low]), 0.0, np.inf)
+
+    def hold_effects(self) -> None:
+        """In each piece effects stay within its lines."""
+        for index, piece in enumerate(self.pieces):
+            for k in range(len(self.effect)):
+                for lines, low, high in ((piece.over[k], -np.inf, 0.0), (piece.under[k], 0.0, np.inf)):
+                    at = np.array([self.effect[k, index], self.money[index], self.share[index]])
+                    values = np.column_stack([np.ones(len(lines)), -lines])
+                    self.add_many(np.tile(at, (len(lines), 1)), values, low, high)
+
+    def spend(self, factors: Floats) -> Floats:
+        """A row with a factor for each line's spend (L,)."""
+        row = np.zeros(self.width)
+        row[self.money] = factors[self.line]
+        return row
+
+    def form(self, form: Any) -> Floats:
+        """A row that is a form less its constant."""
+        row = self.spend(np.full(len(self.problem.lower), form.spend))
+        row[self.effect] = form.kpis[:, None]
+        return row
+
+    def count(self, mask: NDArray[np.bool_]) -> Floats:
+        """A row that counts the lines of a mask (L,) that are on."""
+        row = np.zeros(self.width)
+        on = np.array([piece.on for piece in self.pieces]) & mask[self.line]
+        row[self.share[on]] = 1.0
+        return row
+
+    def goal(self, goal: Goal) -> Floats:
+        """What is maximised, less its constant."""
+        row = np.sum(
+            [w * self.form(form) for w, form in zip(goal.weights, self.problem.objectives, strict=True)], 0
+        )
+        if goal.reference is not None:
+            row[self.worst_off] += 1.0
+        return row
+
+    def constant(self, goal: Goal) -> float:
+        """What `goal` leaves out."""
+        return float(sum(w * f.constant for w, f in zip(goal.weights, self.problem.objectives, strict=True)))
+
+    def domain(self) -> tuple[NDArray[np.bool_], Floats, Floats]:
+        """Which columns are whole numbers, and the bounds of all."""
+        lower, upper = np.full(self.width, -np.inf), np.full(self.width, np.inf)
+        lower[self.share], upper[self.share] = 0.0, 1.0
+        lower[self.money], upper[self.money] = 0.0, np.maximum(self.high, 0.0)
+        lower[self.worst_off], upper[self.worst_off] = -FAR, FAR
+        integral = np.zeros(self.width, dtype=bool)
+        several = np.bincount(self.line, minlength=len(self.problem.lower))[self.line] > 1
+        integral[self.share[several]] = True
+        return integral, lower, upper
+
+    def matrix(self) -> Any:
+        """The rows as a sparse matrix by row."""
+        from scipy.sparse import csr_array
+
+        rows, columns, values = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        return csr_array((values, (rows, columns)), shape=(len(self.low_ends), self.width))
+
+    def plan(self, x: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Scaled spend of each line, and whether it is on."""
+        n = len(self.problem.lower)
+        z = np.bincount(self.line, weights=x[self.money], minlength=n)
+        on = np.array([piece.on for piece in self.pieces]) & (x[self.share] > 0.5)
+        return np.clip(z, self.problem.lower, self.problem.upper), np.bincount(self.line[on], minlength=n) > 0
+
+
+def _run(rows: _Rows, goal: Floats, gap: float, seconds: float) -> tuple[Floats, float]:
+    """Maximise ``goal @ x`` over the program by HiGHS: the best x, and a bound on all."""
+    import highspy
+
+    integral, lower, upper = rows.domain()
+    matrix = rows.matrix()
+    program = highspy.HighsLp()
+    program.num_col_, program.num_row_ = rows.width, len(rows.low_ends)
+    program.col_cost_, program.col_lower_, program.col_upper_ = goal, lower, upper
+    program.row_lower_, program.row_upper_ = np.array(rows.low_ends), np.array(rows.high_ends)
+    program.sense_ = highspy.ObjSense.kMaximize
+    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    program.a_matrix_.start_, program.a_matrix_.index_ = matrix.indptr, matrix.indices
+    program.a_matrix_.value_ = matrix.data
+    kinds = {True: highspy.HighsVarType.kInteger, False: highspy.HighsVarType.kContinuous}
+    program.integrality_ = [kinds[whole] for whole in integral.tolist()]
+    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    for option, value in {**OPTIONS, "mip_abs_gap": gap, "time_limit": max(seconds, 0.01)}.items():
+        solver.setOptionValue(option, value)
+    solver.passModel(program)
+    solver.run()
+    status, found = solver.getModelStatus(), solver.getInfo()
+    if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+        raise InfeasibleError("no plan keeps every rule and floor at once", "loosen a rule or a floor")
+    if found.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        raise SolverError("the mixed-integer solver found no plan in time", "give it more time")
+    bound = found.mip_dual_bound if integral.any() else found.objective_function_value
+    return np.array(solver.getSolution().col_value), float(bound)

@@ -1,0 +1,152 @@
+"""Route for one budget and boxes: any mix of concave and S-shaped curves, to the global optimum, certified.
+
+Each line's response to its total spend has a proven concave over-estimator; over those the best split of the
+budget is a matter of sorting slopes. The gap that is left where curves are S-shaped is closed by branch and bound
+on the lines' ranges (Udell & Boyd, Maximizing a Sum of Sigmoids, 2013; `kernels_separable`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InfeasibleError, SolverError
+from ..tables import ResponseTables, Terms
+from .convex import ConvexSolver
+from .duality import prove
+from .mixed_integer import SECONDS, MixedIntegerSolver
+from .point import KEPT, Point
+from .problem import Goal, Problem
+
+Floats = NDArray[np.float64]
+
+BOXES = 4096
+WHY = "one budget and a range for each line, so over-estimates of the curves and branch and bound prove the best"
+
+
+class SeparableSolver:
+    """Solves one problem for many weights; what its tables learn for one serves the next.
+
+    Parameters
+    ----------
+    problem : Problem
+        One budget and a range for each line; any curves.
+    seconds : float
+        Time for a goal that is no weighted sum of curves that are not concave: `MixedIntegerSolver`.
+
+    Raises
+    ------
+    SolverError
+        If the problem has other rules or floors.
+    """
+
+    name = "separable"
+    why = WHY
+
+    def __init__(self, problem: Problem, seconds: float = SECONDS) -> None:
+        budget = budget_of(problem)
+        if budget is None:
+            raise SolverError(
+                "the separable route takes one budget and a range for each line, nothing else",
+                "leave the route out, and one that takes other rules and floors is picked",
+            )
+        self.problem = problem
+        self.seconds = seconds
+        self.solves = 0
+        terms = Terms.of(problem.simulator, problem.order, problem.money, problem.size)
+        self.tables = ResponseTables(terms, problem.lower, problem.upper)
+        self.budget, self.exactly = budget
+        self._forms = np.array([form.kpis for form in problem.objectives])
+        self._spend = np.array([form.spend for form in problem.objectives])
+        self._constant = np.array([form.constant for form in problem.objectives])
+        n_lines = len(problem.lower)
+        self._boxes, self._bounds = np.empty((BOXES, 2, n_lines)), np.empty(BOXES)
+
+    def maximise(self, goal: Goal, tolerance: float, near: Floats | None = None) -> Point:
+        """Find a plan within ``tolerance`` of a proven bound.
+
+        Goals that ask more than a weighted sum, values to be reached or a worst-off, go to the route for any
+        polyhedron; ``near`` (L,), a guess at the plan, is for that one.
+
+        Raises
+        ------
+        InfeasibleError
+            If no plan keeps every rule.
+        SolverError
+            If the gap does not close.
+        """
+        self.solves += 1
+        if goal.reference is not None or goal.least is not None:
+            return self.general.maximise(goal, tolerance, near)
+        z, bound = self.split(goal.weights, tolerance)
+        state = self.problem.state(z)
+        value = goal.value(state.u)
+        proof = prove(self.problem, z, goal)
+        # The multipliers prove a bound too where curves are concave.
+        bound = bound if self.problem.curved else min(bound, proof.bound)
+        return Point(z, state.u, value, replace(proof, bound=max(bound, value)), self.name, self.why)
+
+    @cached_property
+    def general(self) -> ConvexSolver | MixedIntegerSolver:
+        """The route for goals that are no weighted sum."""
+        return (
+            MixedIntegerSolver(self.problem, self.seconds) if self.problem.curved else ConvexSolver(self.problem)
+        )
+
+    def split(self, weights: Floats, tolerance: float) -> tuple[Floats, float]:
+        """Return the best split of the budget for a weighted sum of the objectives, (L,), and a proven bound."""
+        from ..kernels_separable import CLOSED, DONE, FULL, OPEN, VALUE, best_split
+
+        tables, problem = self.tables, self.problem
+        state, best = np.zeros(4), np.empty(len(problem.lower))
+        state[OPEN], state[VALUE], state[CLOSED] = 1, -np.inf, -np.inf
+        short = self.exactly and problem.upper.sum() < self.budget * (1.0 - KEPT)
+        if short or problem.lower.sum() > self.budget * (1.0 + KEPT):
+            raise InfeasibleError(
+                "the budget does not fit what the lines may spend",
+                "loosen the budget, or a line's min, max or limits",
+            )
+        self._boxes[0] = problem.lower, problem.upper
+        self._bounds[0] = np.inf
+        factors, per_money = weights @ self._forms, float(weights @ self._spend)
+        while True:
+            ended = best_split(
+                self.budget,
+                self.exactly,
+                tolerance,
+                factors,
+                per_money,
+                self._boxes,
+                self._bounds,
+                state,
+                best,
+                *tables.arrays(),
+            )
+            if ended == DONE:
+                break
+            if ended != FULL:
+                raise SolverError("the gap to the proven bound did not close", "loosen the tolerance")
+            tables.grow()
+        still_open = self._bounds[: int(state[OPEN])].max(initial=-np.inf)
+        constant = float(weights @ self._constant)
+        return best, constant + max(state[VALUE], state[CLOSED], still_open)
+
+
+def budget_of(problem: Problem) -> tuple[float, bool] | None:
+    """Return the budget in money units and whether all of it must be spent.
+
+    None if the problem is more than one budget and a range for each line.
+    """
+    rows = np.flatnonzero(np.count_nonzero(problem.A, axis=1) > 1)
+    if len(rows) != 1 or problem.floors or problem.scenario.polyhedron.switches is not None:
+        return None
+    factors = problem.A[rows[0]]
+    if np.ptp(factors) != 0 or factors[0] <= 0:
+        return None
+    return float(problem.b[rows[0]] / factors[0]), bool(problem.equal[rows[0]])
+
+
+Solver = SeparableSolver | ConvexSolver | MixedIntegerSolver
