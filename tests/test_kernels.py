@@ -188,7 +188,7 @@ def slow(case: dict[str, Any]) -> dict[str, Any]:
 def all_outcomes(case: dict[str, Any]) -> np.ndarray:
     n_kpis, _, n_draws = case["scale"].shape
     out = np.full((len(case["media"]), n_kpis, n_draws), np.nan)
-    kernels.outcomes(**compiled(case), start=0, stop=out[..., 0].size * kernels.blocks(n_draws), out=out)
+    kernels.outcomes(**compiled(case), start=0, stop=kernels.tasks(len(out), n_kpis, n_draws), out=out)
     return out
 
 
@@ -305,9 +305,9 @@ def test_line_effects_add_up_to_outcomes_in_every_block():
 
 
 def test_a_result_does_not_depend_on_how_tasks_are_shared_out():
-    case = ordinary(4, 2, 3, 5, 300)
-    whole, parts = all_outcomes(case), np.full((4, 2, 300), np.nan)
-    for task in reversed(range(whole[..., 0].size * kernels.blocks(300))):
+    case = ordinary(7, 2, 3, 5, 300)
+    whole, parts = all_outcomes(case), np.full((7, 2, 300), np.nan)
+    for task in reversed(range(kernels.tasks(7, 2, 300))):
         kernels.outcomes(**compiled(case), start=task, stop=task + 1, out=parts)
     np.testing.assert_array_equal(parts, whole)
 
