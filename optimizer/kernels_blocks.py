@@ -1,9 +1,9 @@
 """A block of draws: how its parameters are laid out, and how media are carried through time in it.
 
-A block is held in rows of `BLOCK` draws, of which ``wide`` are in use: a whole number of the widest vectors, the last
-draw repeated to fill them, so that no loop has a remainder to be done one by one. Rows of the one array ``room``
-are apart by constants. So the compiler knows that they do not overlap, and makes vector code alone; told only at
-run time, it keeps a second, scalar loop, and loads each constant anew with every turn.
+A block is held in rows of `BLOCK` draws, of which ``wide`` are in use: a whole number of the widest vectors, the
+last draw repeated to fill them, so that no loop has a remainder to be done one by one. Rows of the one array
+``room`` are apart by constants. So the compiler knows that they do not overlap, and makes vector code alone; told
+only at run time, it keeps a second, scalar loop, and loads each constant anew with every turn.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# Draws at once: long enough for vectors, short enough that a dozen lags of weights stay in the first cache.
+# Draws at once, a power of two: long enough for vectors, short enough that a dozen lags of weights stay in the
+# first cache.
 BLOCK = 128
-# A row in use is a multiple of this long: twice the widest vector of today's AVX2, once that of AVX-512.
-LANES = 8
+# A row in use is a multiple of this long: two of the widest vectors, which the compiler likes to take at a time.
+LANES = 16
 # Lags and periods at once: each weight loaded is used four times, each sum stored holds four products.
 LAGS = 4
 TILE = 4
-# Where the rows of a block's room begin: first and second curve parameter, ones, what effects count for, the sum so
-# far, and two times as many rows as periods are dealt with at once.
+# Where the rows of a block's room begin: first and second curve parameter, ones, what effects count for, the sum
+# so far (or what each draw counts for), and two times as many rows as periods are dealt with at once.
 FIRST, SECOND, ONES, FACTOR, TOTAL = 0 * BLOCK, 1 * BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK
 X, Y = 5 * BLOCK, (5 + TILE) * BLOCK
 ROOM = (5 + 2 * TILE) * BLOCK
@@ -36,16 +37,22 @@ def blocks(n_draws: int) -> int:
 
 @njit(cache=True, nogil=True)
 def in_use(size: int) -> int:
-    """The next multiple of `LANES`, written so that the compiler sees that it is one, from `LANES` to `BLOCK`."""
+    """The next multiple of `LANES`: itself for one.
+
+    Written so that the compiler sees that it is one, from `LANES` to `BLOCK`; where it has come as an argument, it
+    is taken once more, because there it sees no more of it.
+    """
     return ((size - 1) & (BLOCK - LANES)) + LANES
 
 
 @njit(cache=True, nogil=True)
 def fill(values: Floats, begin: int, out: Floats) -> None:
     """Write the values from ``begin`` on, the last one again and again where they end."""
-    last = len(values) - 1
-    for b in range(len(out)):
-        out[b] = values[min(begin + b, last)]
+    size = min(len(out), len(values) - begin)
+    for b in range(size):
+        out[b] = values[begin + b]
+    for b in range(size, len(out)):
+        out[b] = out[size - 1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -93,19 +100,20 @@ def carry(series: Floats, at: int, weights: Floats, lags: int, out: Floats) -> N
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def carry_tile(series: Floats, at: int, weights: Floats, lags: int, room: Floats, wide: int) -> None:
     """`carry` for `TILE` periods from ``at`` on, to the rows of ``room`` from `X` on."""
+    n = in_use(wide)
     for j in range(0, lags, LAGS):
         i = at - j
         m0, m1, m2, m3 = series[i - 3], series[i - 2], series[i - 1], series[i]
         m4, m5, m6 = series[i + 1], series[i + 2], series[i + 3]
         w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
         if j == 0:
-            for b in range(wide):
+            for b in range(n):
                 room[X + b] = w0[b] * m3 + w1[b] * m2 + w2[b] * m1 + w3[b] * m0
                 room[X + BLOCK + b] = w0[b] * m4 + w1[b] * m3 + w2[b] * m2 + w3[b] * m1
                 room[X + 2 * BLOCK + b] = w0[b] * m5 + w1[b] * m4 + w2[b] * m3 + w3[b] * m2
                 room[X + 3 * BLOCK + b] = w0[b] * m6 + w1[b] * m5 + w2[b] * m4 + w3[b] * m3
         else:
-            for b in range(wide):
+            for b in range(n):
                 room[X + b] += w0[b] * m3 + w1[b] * m2 + w2[b] * m1 + w3[b] * m0
                 room[X + BLOCK + b] += w0[b] * m4 + w1[b] * m3 + w2[b] * m2 + w3[b] * m1
                 room[X + 2 * BLOCK + b] += w0[b] * m5 + w1[b] * m4 + w2[b] * m3 + w3[b] * m2
@@ -136,10 +144,11 @@ def pull_back(weights: Floats, lags: int, pull: Floats, at: int, out: Floats) ->
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def pull_back_tile(weights: Floats, lags: int, room: Floats, wide: int, at: int, out: Floats) -> None:
     """`pull_back` for `TILE` periods from ``at`` on, from the rows of ``room`` from `Y` on."""
+    n = in_use(wide)
     for j in range(0, lags, LAGS):
         w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
         s0, s1, s2, s3, s4, s5, s6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for b in range(wide):
+        for b in range(n):
             p0, p1 = room[Y + b], room[Y + BLOCK + b]
             p2, p3 = room[Y + 2 * BLOCK + b], room[Y + 3 * BLOCK + b]
             s0 += w3[b] * p0

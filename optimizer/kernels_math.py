@@ -31,10 +31,10 @@ LOWEST, HIGHEST = -1021.0, 1023.0
 
 LN2 = float(np.log(2.0))
 LOG2_E = 1.0 / LN2
-# log2((1 + s) / (1 - s)) / s as a polynomial in s^2 for |s| < 0.172, and (2^f - 1) / f in f for |f| <= 1/2, once for
-# itself and once, a term shorter, as a part of 2^f: through exact values at Chebyshev's nodes, relative errors 2e-16,
-# 6e-18, and 6e-16 of 2^f. All are taken by Horner's rule: fewest steps; that each waits for the one before does not
-# matter where many draws are on their way.
+# log2((1 + s) / (1 - s)) / s as a polynomial in s^2 for |s| < 0.172, and (2^f - 1) / f in f for |f| <= 1/2, once
+# for itself and once, a term shorter, as part of 2^f: through exact values at Chebyshev's nodes, relative errors
+# 2e-16, 6e-18, and 6e-16 of 2^f. Horner's rule takes the fewest steps; that each waits for the one before matters
+# little where many draws are on their way.
 L0, L1, L2, L3 = 2.885390081777927, 0.9617966939243345, 0.5770780172463286, 0.4121984020482752
 L4, L5, L6 = 0.32061638813224547, 0.2614442493522915, 0.2429160853987535
 E0, E1, E2, E3 = 0.6931471805599453, 0.24022650695910097, 0.0555041086648216, 0.009618129107606888

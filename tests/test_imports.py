@@ -28,6 +28,7 @@ LAYERS = [
     "kernels_blocks",
     "kernels_curves",
     "kernels_hill",
+    "kernels_lines",
     "kernels",
     "response",
     "written",
