@@ -2,7 +2,7 @@
 
 S(x) = 1 / (1 + 2^y) with y = -slope log2 x. Two loops, one to y and one from it: in a single one, each draw's
 steps form a chain longer than the processor looks ahead. With ordinary numbers nothing needs to be held in range,
-and whether they are is seen in y alone. Where they are not, nothing is written that counts, and `kernels_curves` is
+and whether they are is seen in y alone. Where they are not, nothing is written that counts; `kernels_curves` is
 to be asked.
 """
 

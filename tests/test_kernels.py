@@ -139,8 +139,8 @@ def test_slope_at_zero_is_the_slope_just_beside_it(family):
 def arrays(draw: Any) -> dict[str, Any]:
     """Small random inputs of every kernel, with ordinary numbers here and there replaced by extremes."""
     n, d, k, n_lines, t, j, h = (draw(st.integers(low, 3)) for low in (1, 1, 1, 1, 1, 0, 0))
-    # Sometimes more lags than one pass takes, and more draws than a vector holds.
-    j, d = j + draw(st.sampled_from([0, 0, 4])), d + draw(st.sampled_from([0, 0, 8]))
+    # Sometimes more lags and periods than one pass takes, and more draws than a vector holds.
+    j, d, t = (size + draw(st.sampled_from([0, 0, more])) for size, more in ((j, 4), (d, 16), (t, 4)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     family = np.array([[draw(st.sampled_from(NAMES)) for _ in range(n_lines)] for _ in range(k)])
     cells = (k, n_lines, d)
