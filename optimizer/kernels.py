@@ -50,6 +50,12 @@ def tasks(n_plans: int, n_kpis: int, n_draws: int) -> int:
     return (n_plans + PLANS - 1) // PLANS * n_kpis * blocks(n_draws)
 
 
+@njit(cache=True)
+def gradient_tasks(n_plans: int, n_kpis: int, n_lines: int) -> int:
+    """How many tasks `gradients` has."""
+    return (n_plans + PLANS - 1) // PLANS * n_kpis * n_lines
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def outcomes(
     media: Floats,
@@ -242,24 +248,25 @@ def gradients(
         What each draw counts for: ``1 / D`` for the mean, more for the draws of a tail and nothing elsewhere for
         CVaR.
     start, stop : int
-        Tasks to do, of ``N * K * L``.
+        Tasks to do, of ``gradient_tasks(N, K, L)``.
     out : (N, K, L, T)
         Written: the derivative of ``sum_d share[n, k, d] * outcomes[n, k, d]`` by ``media[n, l, t]``.
 
     The other arguments are those of `outcomes`.
     """
-    n_lines, n_periods = media.shape[1:]
+    n_plans, n_lines, n_periods = media.shape
     n_kpis, n_draws = scale.shape[0], scale.shape[2]
     n_history, most = history.shape[1], weights.shape[2] + LAGS
     pad = max(most, n_history)
     series = np.empty(pad + n_periods + n_history)
-    back = np.empty(pad + n_periods)
+    back = np.empty((PLANS, pad + n_periods))
     lagged = np.empty((most, BLOCK))
     room = np.empty(ROOM)
     for task in range(start, stop):
         rest, line = divmod(task, n_lines)
-        n, k = divmod(rest, n_kpis)
-        code = family[k, line]
+        group, k = divmod(rest, n_kpis)
+        plans = range(group * PLANS, min(n_plans, (group + 1) * PLANS))
+        code, before = family[k, line], after[k, line] == 0
         back[:] = 0.0
         for block in range(blocks(n_draws) if code != 0 else 0):
             begin = block * BLOCK
@@ -267,17 +274,23 @@ def gradients(
             wide = in_use(size)
             quick = prepare(code, first[k, line], second[k, line], begin, wide, room)
             p, ones, pull = room[FIRST : FIRST + wide], room[ONES : ONES + wide], room[TOTAL : TOTAL + wide]
-            # Draws repeated to fill the row count for nothing.
-            pull[:] = 0.0
-            for b in range(size):
-                pull[b] = share[n, k, begin + b] * scale[k, line, begin + b]
-            if after[k, line] == 0:
-                lags = block_weights(weights[k, line], begin, length[k, line], p, lagged)
-                lay_out(media[n, line], history[line], pad, series)
-                pull_carried(code, quick, series, pad, lagged, lags, knots[k, line], season[k], room, wide, back)
-            else:
-                lags = block_weights(weights[k, line], begin, length[k, line], ones, lagged)
-                lay_out_back(season[k], pad, series)
-                pull_carried_on(code, media[n, line], series, pad, lagged, lags, knots[k, line], room, wide, back)
-        for t in range(n_periods):
-            out[n, k, line, t] = back[pad + t]
+            lags = block_weights(weights[k, line], begin, length[k, line], p if before else ones, lagged)
+            for n in plans:
+                found = back[n - plans.start]
+                # Draws repeated to fill the row count for nothing.
+                pull[:] = 0.0
+                for b in range(size):
+                    pull[b] = share[n, k, begin + b] * scale[k, line, begin + b]
+                if before:
+                    lay_out(media[n, line], history[line], pad, series)
+                    pull_carried(
+                        code, quick, series, pad, lagged, lags, knots[k, line], season[k], room, wide, found
+                    )
+                else:
+                    lay_out_back(season[k], pad, series)
+                    pull_carried_on(
+                        code, media[n, line], series, pad, lagged, lags, knots[k, line], room, wide, found
+                    )
+        for n in plans:
+            for t in range(n_periods):
+                out[n, k, line, t] = back[n - plans.start, pad + t]

@@ -72,13 +72,13 @@ def block_weights(weights: Floats, begin: int, lags: int, divisor: Floats, out: 
     """
     padded = (lags + LAGS - 1) // LAGS * LAGS
     n = len(divisor)
+    size = min(n, weights.shape[1] - begin)
     for j in range(padded):
-        if j < lags:
-            fill(weights[j], begin, out[j, :n])
-            for b in range(n):
-                out[j, b] /= divisor[b]
-        else:
-            out[j, :n] = 0.0
+        row = out[j]
+        for b in range(size):
+            row[b] = weights[j, begin + b] / divisor[b] if j < lags else 0.0
+        for b in range(size, n):
+            row[b] = row[size - 1]
     return padded
 
 

@@ -177,7 +177,7 @@ class Simulator:
         out = np.empty((len(media), n_kpis, *media.shape[1:]))
         _in_tasks(
             lambda start, stop: kernels.gradients(media, *self._parameters(), counted, start, stop, out),
-            len(media) * n_kpis * n_lines,
+            kernels.gradient_tasks(len(media), n_kpis, n_lines),
             media.size * n_kpis * n_draws,
         )
         return out * self.per_currency

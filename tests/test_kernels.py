@@ -234,7 +234,8 @@ def test_line_effects_agree_with_their_twin(case, spend):
 def all_gradients(case: dict[str, Any], share: np.ndarray) -> np.ndarray:
     n_plans, n_lines, n_periods = case["media"].shape
     out = np.full((n_plans, len(case["scale"]), n_lines, n_periods), np.nan)
-    kernels.gradients(**compiled(case), share=share, start=0, stop=out[..., 0].size, out=out)
+    stop = kernels.gradient_tasks(n_plans, len(case["scale"]), n_lines)
+    kernels.gradients(**compiled(case), share=share, start=0, stop=stop, out=out)
     return out
 
 
@@ -310,6 +311,15 @@ def test_a_result_does_not_depend_on_how_tasks_are_shared_out():
     for task in reversed(range(kernels.tasks(7, 2, 300))):
         kernels.outcomes(**compiled(case), start=task, stop=task + 1, out=parts)
     np.testing.assert_array_equal(parts, whole)
+
+
+def test_plans_of_one_task_do_not_know_of_each_other():
+    # More plans than one task has.
+    case, share = ordinary(7, 2, 3, 5, 20), np.random.default_rng(0).random((7, 2, 20))
+    alone = [
+        all_gradients(case | {"media": case["media"][n : n + 1]}, share[n : n + 1]) for n in range(len(share))
+    ]
+    np.testing.assert_array_equal(all_gradients(case, share), np.concatenate(alone))
 
 
 @given(media, st.lists(media, min_size=1, max_size=5), st.floats(1e-6, 0.99))
