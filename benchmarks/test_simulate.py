@@ -182,7 +182,7 @@ def test_one_plan_and_its_gradient():
 
 
 def test_growth():
-    """Time for doubled plans, lines, periods and draws over the time before."""
+    """Processor time for twice, four and eight times the plans, lines, periods or draws, as a multiple."""
     base = {"plans": 8, "lines": 10, "periods": 26, "draws": 256}
     print()
     for name in base:
@@ -192,7 +192,7 @@ def test_growth():
             sim = simulator(size["lines"], size["periods"], size["draws"])
             spend = spending(size["plans"], size["lines"], size["periods"])
             runs[str(size[name])] = lambda sim=sim, spend=spend: sim.outcomes(spend)
-        medians = in_turns(runs)
+        medians = in_turns(runs, 15, time.process_time)
         first = next(iter(medians.values()))
         growth = {size: round(seconds / first, 2) for size, seconds in medians.items()}
         print(f"{name:8} {growth}")
