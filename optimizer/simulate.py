@@ -126,7 +126,7 @@ class Simulator:
         out = np.empty((len(media), n_kpis, n_draws))
         _in_tasks(
             lambda start, stop: kernels.outcomes(media, *self._parameters(), start, stop, out),
-            len(media) * n_kpis * kernels.blocks(n_draws),
+            kernels.tasks(len(media), n_kpis, n_draws),
             media.size * n_kpis * n_draws,
         )
         return np.ascontiguousarray(np.moveaxis(out, 1, 2))
@@ -177,7 +177,7 @@ class Simulator:
         out = np.empty((len(media), n_kpis, *media.shape[1:]))
         _in_tasks(
             lambda start, stop: kernels.gradients(media, *self._parameters(), counted, start, stop, out),
-            len(media) * n_kpis * n_lines,
+            kernels.gradient_tasks(len(media), n_kpis, n_lines),
             media.size * n_kpis * n_draws,
         )
         return out * self.per_currency

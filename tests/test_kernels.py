@@ -139,8 +139,8 @@ def test_slope_at_zero_is_the_slope_just_beside_it(family):
 def arrays(draw: Any) -> dict[str, Any]:
     """Small random inputs of every kernel, with ordinary numbers here and there replaced by extremes."""
     n, d, k, n_lines, t, j, h = (draw(st.integers(low, 3)) for low in (1, 1, 1, 1, 1, 0, 0))
-    # Sometimes more lags than one pass takes, and more draws than a vector holds.
-    j, d = j + draw(st.sampled_from([0, 0, 4])), d + draw(st.sampled_from([0, 0, 8]))
+    # Sometimes more lags and periods than one pass takes, and more draws than a vector holds.
+    j, d, t = (size + draw(st.sampled_from([0, 0, more])) for size, more in ((j, 4), (d, 16), (t, 4)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     family = np.array([[draw(st.sampled_from(NAMES)) for _ in range(n_lines)] for _ in range(k)])
     cells = (k, n_lines, d)
@@ -188,7 +188,7 @@ def slow(case: dict[str, Any]) -> dict[str, Any]:
 def all_outcomes(case: dict[str, Any]) -> np.ndarray:
     n_kpis, _, n_draws = case["scale"].shape
     out = np.full((len(case["media"]), n_kpis, n_draws), np.nan)
-    kernels.outcomes(**compiled(case), start=0, stop=out[..., 0].size * kernels.blocks(n_draws), out=out)
+    kernels.outcomes(**compiled(case), start=0, stop=kernels.tasks(len(out), n_kpis, n_draws), out=out)
     return out
 
 
@@ -234,7 +234,8 @@ def test_line_effects_agree_with_their_twin(case, spend):
 def all_gradients(case: dict[str, Any], share: np.ndarray) -> np.ndarray:
     n_plans, n_lines, n_periods = case["media"].shape
     out = np.full((n_plans, len(case["scale"]), n_lines, n_periods), np.nan)
-    kernels.gradients(**compiled(case), share=share, start=0, stop=out[..., 0].size, out=out)
+    stop = kernels.gradient_tasks(n_plans, len(case["scale"]), n_lines)
+    kernels.gradients(**compiled(case), share=share, start=0, stop=stop, out=out)
     return out
 
 
@@ -305,11 +306,20 @@ def test_line_effects_add_up_to_outcomes_in_every_block():
 
 
 def test_a_result_does_not_depend_on_how_tasks_are_shared_out():
-    case = ordinary(4, 2, 3, 5, 300)
-    whole, parts = all_outcomes(case), np.full((4, 2, 300), np.nan)
-    for task in reversed(range(whole[..., 0].size * kernels.blocks(300))):
+    case = ordinary(7, 2, 3, 5, 300)
+    whole, parts = all_outcomes(case), np.full((7, 2, 300), np.nan)
+    for task in reversed(range(kernels.tasks(7, 2, 300))):
         kernels.outcomes(**compiled(case), start=task, stop=task + 1, out=parts)
     np.testing.assert_array_equal(parts, whole)
+
+
+def test_plans_of_one_task_do_not_know_of_each_other():
+    # More plans than one task has.
+    case, share = ordinary(7, 2, 3, 5, 20), np.random.default_rng(0).random((7, 2, 20))
+    alone = [
+        all_gradients(case | {"media": case["media"][n : n + 1]}, share[n : n + 1]) for n in range(len(share))
+    ]
+    np.testing.assert_array_equal(all_gradients(case, share), np.concatenate(alone))
 
 
 @given(media, st.lists(media, min_size=1, max_size=5), st.floats(1e-6, 0.99))
