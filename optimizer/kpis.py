@@ -17,7 +17,7 @@ from .targets import Direction, Target, Thresholds, check_order
 
 Floats = NDArray[np.float64]
 SPEND = "spend"
-RESERVED = (SPEND, "file", "sha256", "leave_out", "scale", "steps", "point", "optimised")
+RESERVED = (SPEND, "file", "sha256", "leave_out", "synergy", "scale", "steps", "point", "optimised")
 FORMULAS = ("ratio", "product", "sum", "difference")
 
 Part = str | float

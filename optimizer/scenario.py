@@ -326,12 +326,9 @@ def _check_flighting(spec: ScenarioSpec) -> None:
 
 
 def _load_response(spec: ResponseSpec, kpis: tuple[str, ...], lines: list[str], directory: Path) -> ResponseModel:
-    if spec.curves:
-        raise SpecError(
-            f"curves for '{next(iter(spec.curves))}' beside a file",
-            "give one or the other",
-            path=("response",),
-        )
+    if spec.curves or spec.synergy:
+        what = f"curves for '{next(iter(spec.curves))}'" if spec.curves else "synergy"
+        raise SpecError(f"{what} beside a file", "give one or the other", path=("response",))
     file = directory / str(spec.file)
     try:
         model = response.load(file)
