@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import curves
 from .amounts import read
+from .delay import delayed
 from .errors import DataError
 from .kpis import SPEND
 from .synergy import Links
@@ -43,7 +44,7 @@ class Simulator:
     history : (L, H)
         Media before the first period, the latest last.
     weights : (K, L, J + 1, D)
-        Adstock weights.
+        Adstock weights, zeros first for KPIs that come late.
     length, after, family : (K, L)
         Adstock lengths; 1 where effects carry over instead of media; curve families.
     scale, first, second : (K, L, D)
@@ -77,7 +78,7 @@ class Simulator:
     def of(cls, scenario: Scenario) -> Simulator:
         """Prepare a scenario's response for simulation."""
         model = scenario.response
-        weights = model.weights()
+        weights = delayed(model.weights(), scenario.delay)
         beyond = weights.shape[3] - 1 if scenario.spec.carry_out else 0
         price = scenario.price
         # The kernels are compiled for contiguous arrays, draws last.
@@ -87,7 +88,7 @@ class Simulator:
             "per_currency": np.pad(1.0 / price, ((0, 0), (0, beyond))),
             "history": scenario.history / price[:, :1],
             "weights": np.moveaxis(weights, 0, 3),
-            "length": model.length,
+            "length": model.length + scenario.delay[:, None],
             "after": model.after.astype(np.int64),
             "family": model.family,
             "scale": scale,

@@ -30,6 +30,7 @@ LAYERS = [
     "kernels_synergy",
     "synergy",
     "response",
+    "delay",
     "written",
     "scenario",
     "amounts",
