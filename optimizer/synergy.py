@@ -75,19 +75,11 @@ class Synergy:
 
     __hash__ = None  # type: ignore[assignment]
 
-    @property
-    def kpis(self) -> frozenset[str]:
-        """The KPIs in which lines give and take."""
-        return frozenset(kpi for kpi, _, _ in self.pairs)
-
-    def keep(self, pairs: Sequence[bool]) -> Synergy:
-        """Return those of the pairs that are marked."""
-        chosen = np.flatnonzero(pairs)
-        return Synergy(tuple(self.pairs[i] for i in chosen), self.gain[:, chosen])
-
     def select(self, kpis: Sequence[str], lines: Sequence[str]) -> Synergy:
         """Return what is left among these KPIs and lines: who is gone gives nothing."""
-        return self.keep([kpi in kpis and giver in lines and taker in lines for kpi, giver, taker in self.pairs])
+        kept = [kpi in kpis and giver in lines and taker in lines for kpi, giver, taker in self.pairs]
+        chosen = np.flatnonzero(kept)
+        return Synergy(tuple(self.pairs[i] for i in chosen), self.gain[:, chosen])
 
     def check(self, draws: int, kpis: Sequence[str], lines: Sequence[str], most: Floats) -> None:
         """Refuse what cannot be.
@@ -107,31 +99,24 @@ class Synergy:
         """
         if self.pairs and len(self.gain) != draws:
             raise DataError(f"gains for {len(self.gain)} draws, not {draws}", path=("synergy",))
-        for p, pair in enumerate(self.pairs):
+        before = None
+        for pair, gain in zip(self.pairs, self.gain.T, strict=True):
             kpi, giver, taker = pair
-            path, gain = ("synergy", kpi, taker, giver), self.gain[:, p]
+            path = ("synergy", kpi, taker, giver)
             for name, known, what in ((kpi, kpis, "KPI"), (giver, lines, "line"), (taker, lines, "line")):
                 if name not in known:
                     raise DataError(f"unknown {what} '{name}'", f"there are: {', '.join(known)}", path=path)
             if giver == taker:
                 raise DataError(f"'{giver}' gives to itself", "say it by its own curve", path=path)
-            if pair in self.pairs[:p]:
+            # In their order, the same pairs come next to each other.
+            if pair == before:
                 raise DataError(f"the gain of '{taker}' from '{giver}' is there twice", "keep one", path=path)
-            shares = most[:, kpis.index(kpi)]
-            for name in (giver, taker):
-                if np.all(shares[:, lines.index(name)] == 0):
+            before = pair
+            gives, takes = (most[:, kpis.index(kpi), lines.index(name)] for name in (giver, taker))
+            for name, shares in ((giver, gives), (taker, takes)):
+                if np.all(shares == 0):
                     raise DataError(f"'{name}' does nothing for '{kpi}'", "drop the gain", path=path)
-            if not np.all(np.isfinite(gain)) or np.any(gain > MOST_GAIN):
-                raise DataError(f"a gain that is not a number up to {MOST_GAIN:,.0f}", "0.2 is 20 %", path=path)
-            with np.errstate(divide="ignore"):
-                least = -1.0 / shares[:, lines.index(giver)]
-            # Normalised weights add up to 1 but for the last digits.
-            if np.any(gain < least * (1 + 1e-9)):
-                raise DataError(
-                    f"a gain of {gain.min():g} from '{giver}' would turn the effect of '{taker}' negative",
-                    f"for this curve of '{giver}' it may be {np.max(least) + 0.0:.6g} at the least",
-                    path=path,
-                )
+            _check_gain(gain, giver, taker, gives, path)
 
     def links(self, kpis: Sequence[str], lines: Sequence[str]) -> Links | None:
         """Return the pairs by number for the kernels, with KPIs and lines in this order; None without any."""
@@ -159,6 +144,21 @@ class Synergy:
             name: (("pair",), list(column)) for name, column in zip(NAMES, np.transpose(self.pairs), strict=True)
         }
         return {**named, GAIN: (("draw", "pair"), self.gain)}
+
+
+def _check_gain(gain: Floats, giver: str, taker: str, most: Floats, path: tuple[str, ...]) -> None:
+    """Refuse gains (D,) that are no numbers, too large, or too low for what the giver's share may be (D,)."""
+    if not np.all(np.isfinite(gain)) or np.any(gain > MOST_GAIN):
+        raise DataError(f"a gain that is not a number up to {MOST_GAIN:,.0f}", "0.2 is 20 %", path=path)
+    with np.errstate(divide="ignore"):
+        least = -1.0 / most
+    # Normalised weights add up to 1 but for the last digits.
+    if np.any(gain < least * (1 + 1e-9)):
+        raise DataError(
+            f"a gain of {gain.min():g} from '{giver}' would turn the effect of '{taker}' negative",
+            f"for this curve of '{giver}' it may be {np.max(least) + 0.0:.6g} at the least",
+            path=path,
+        )
 
 
 def from_variables(dataset: Mapping[Any, Any]) -> Synergy:
