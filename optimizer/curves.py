@@ -185,6 +185,16 @@ def rising(points: Floats) -> NDArray[np.bool_]:
     return np.all(good | np.isnan(points).all(axis=3), axis=2)
 
 
+def most(code: int, points: Floats) -> float:
+    """What S of the family comes up to but never passes: the last effect of points (P, 2), else 1 or infinity."""
+    name = NAMES[code]
+    if name == "none":
+        return 0.0
+    if name == "points":
+        return float(np.nanmax(points[:, 1], initial=0.0))
+    return 1.0 if name in ("hill", "michaelis_menten", "logistic", "tanh") else np.inf
+
+
 def is_linear(code: int) -> bool:
     """Whether the family is a straight line through zero (or nothing at all)."""
     return code in (FAMILIES["none"].code, FAMILIES["linear"].code)

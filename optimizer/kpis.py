@@ -17,7 +17,9 @@ from .targets import Direction, Target, Thresholds, check_order
 
 Floats = NDArray[np.float64]
 SPEND = "spend"
-RESERVED = (SPEND, "file", "sha256", "leave_out", "scale", "steps", "point", "optimised")
+RESERVED = (SPEND, "file", "sha256", "leave_out", "synergy", "scale", "steps", "point", "optimised")
+# As far as an adstock can reach.
+MOST_DELAY = 104
 FORMULAS = ("ratio", "product", "sum", "difference")
 
 Part = str | float
@@ -42,7 +44,12 @@ class Kpi(Spec):
         None, description="Proximal: seen soon, stands for another KPI (proxy_for). Distal: the end itself."
     )
     proxy_for: str | None = Field(None, description="The KPI that a proximal one stands for.")
-    lag: int | None = Field(None, ge=0, le=1000, description="Periods until the KPI it stands for follows.")
+    lag: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Periods until the KPI it stands for follows. Plans count that one by its own delay.",
+    )
     waiver: str = Field("", description="Why a proximal objective is accepted without proxy_for.")
     so_what: str = Field("", description="What changes for the business when it moves.")
     source: str = Field("", description="The system and field it is read from.")
@@ -60,7 +67,15 @@ class Kpi(Spec):
     )
     baseline: float | None = Field(None, description="What comes over the horizon without any of the lines.")
     season: Annotated[list[Annotated[float, Field(ge=0, le=1e6)]], Field(min_length=1)] | None = Field(
-        None, description="How effective all lines are in each period, 1 being as the response says."
+        None,
+        description="How effective all lines are for what arrives in each period, 1 being as the response says.",
+    )
+    delay: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_DELAY,
+        description="Periods by which all that lines do for it comes later than the response says: 2 where a "
+        "policy is bought two weeks after the lead. What comes after the horizon counts with carry_out only.",
     )
     value: float | None = Field(
         None,
@@ -82,18 +97,11 @@ class Kpi(Spec):
         given = [name for name in FORMULAS if getattr(self, name) is not None]
         if len(given) > 1:
             raise SpecError(f"has both {given[0]} and {given[1]}", "keep one formula", path=(given[1],))
-        if given and self.season is not None:
-            raise SpecError(
-                f"a KPI with a {given[0]} has no season of its own",
-                "put it on its parts",
-                path=("season",),
-            )
-        if given and self.baseline is not None:
-            raise SpecError(
-                f"a KPI with a {given[0]} has no baseline of its own",
-                "put it on its parts",
-                path=("baseline",),
-            )
+        for name in ("season", "baseline", "delay"):
+            if given and getattr(self, name) is not None:
+                raise SpecError(
+                    f"a KPI with a {given[0]} has no {name} of its own", "put it on its parts", path=(name,)
+                )
         self._check_horizon()
         self._check_direction()
         return self

@@ -230,6 +230,31 @@ def _deadlines(scenario: Scenario) -> Iterator[Finding]:
             )
 
 
+def _delays(scenario: Scenario) -> Iterator[Finding]:
+    spec, leaves = scenario.spec, scenario.tree.leaves
+    for name, kpi in spec.kpis.items():
+        if not spec.carry_out and (kpi.delay or 0) >= spec.horizon.periods:
+            yield Finding(
+                "warning",
+                "delay-beyond-end",
+                f"all that the plan does for '{name}' comes after its end and is not counted. Count it "
+                "(carry_out: true) or plan further ahead.",
+                ("kpis", name, "delay"),
+            )
+        if kpi.proxy_for is None or kpi.lag is None or not {name, kpi.proxy_for} <= set(leaves):
+            continue
+        later = (spec.kpis[kpi.proxy_for].delay or 0) - (kpi.delay or 0)
+        if later != kpi.lag:
+            yield Finding(
+                "note",
+                "lag-without-delay",
+                f"'{kpi.proxy_for}' follows '{name}' by {kpi.lag} {spec.horizon.every}s, but what lines do for it "
+                f"is counted {later} {spec.horizon.every}s later: that goes by their delay. Make the two agree "
+                "unless the response has the lag in it.",
+                ("kpis", kpi.proxy_for, "delay"),
+            )
+
+
 def _targets(reaches: Sequence[Reach]) -> Iterator[Finding]:
     for reach in reaches:
         path = ("kpis", reach.kpi, "target")
@@ -249,4 +274,5 @@ RULES: tuple[Callable[[Scenario], Iterator[Finding]], ...] = (
     _definitions,
     _costs,
     _deadlines,
+    _delays,
 )

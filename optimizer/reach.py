@@ -17,7 +17,6 @@ from .targets import Direction, Percentile, Target, reaches, required
 
 if TYPE_CHECKING:
     from .plan import Plan
-    from .response import ResponseModel
     from .scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -181,17 +180,12 @@ def _too_many_beyond(
     """Whether so many draws miss the value under any plan, each draw's own best one too, that too few are left."""
     alone = _alone(scenario, name, direction, target.value)
     for missing, draw in enumerate(worst_first, start=1):
-        plan = solve(replace(alone, response=_one_draw(alone.response, int(draw))))
+        plan = solve(replace(alone, response=alone.response.one_draw(int(draw))))
         if not _beyond(scenario, name, direction, target.value, plan):
             return False
         if (len(worst_first) - missing) / len(worst_first) < target.share:
             return True
     return False
-
-
-def _one_draw(model: ResponseModel, draw: int) -> ResponseModel:
-    parts = ("scale", "first", "second", "rate", "baseline")
-    return replace(model, **{part: getattr(model, part)[draw : draw + 1] for part in parts})
 
 
 def _percentile_preferences(name: str, target: Percentile) -> Iterator[dict[str, Any]]:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import adstock, curves
+from . import adstock, curves, synergy
 from .adstock import MAX_LENGTH
 from .curves import Floats
 from .errors import DataError
+from .synergy import Synergy
 
 FORMAT = "campaign-optimizer response 1"
 # The parameters that differ from draw to draw, in the order in which a curve and an adstock give theirs.
@@ -65,6 +66,8 @@ class ResponseModel:
         Whether effects carry over, each period's media saturating first; not unless given.
     points : (K, L, P, 2)
         Adstocked media and effect along curves through points, NaN after the last.
+    synergy : Synergy
+        What lines add to each other's effects; nothing unless given.
     start : date or None
         First date of `baseline`'s periods.
     period : "day", "week" or None
@@ -96,6 +99,7 @@ class ResponseModel:
     bend: Floats = field(default_factory=lambda: np.zeros(0))
     after: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     points: Floats = field(default_factory=lambda: np.zeros(0))
+    synergy: Synergy = field(default_factory=Synergy)
     start: date | None = None
     period: str | None = None
     notes: tuple[str, ...] = ()
@@ -162,6 +166,8 @@ class ResponseModel:
         for name, good, what in checks:
             if not np.all(good):
                 raise DataError(f"'{name}' holds {what}", path=(name,))
+        if self.synergy:
+            self.synergy.check(n_draws, self.kpis, self.lines, self.most_shares())
 
     def _fill_in(self) -> None:
         """Put neutral values where the newer fields were left out."""
@@ -199,6 +205,15 @@ class ResponseModel:
             )
         return found
 
+    def most_shares(self) -> Floats:
+        """The largest share of its own curve each line can have in a period, see `synergy`: (D, K, L)."""
+        most = np.zeros(self.family.shape)
+        for k, line in np.ndindex(*most.shape):
+            most[k, line] = curves.most(int(self.family[k, line]), self.points[k, line])
+        carried = np.where(self.after, self.weights().sum(axis=3), 1.0)
+        with np.errstate(invalid="ignore"):
+            return np.where(carried > 0, most * carried, 0.0)
+
     def concave(self) -> NDArray[np.bool_]:
         """Which responses have falling returns in every draw: (K, L)."""
         flags = [
@@ -230,8 +245,16 @@ class ResponseModel:
             carryover=self.carryover[grid],
             after=self.after[grid],
             points=self.points[grid],
+            synergy=self.synergy.select(kpis, lines),
             **by_draw,
         )
+
+    def one_draw(self, draw: int) -> ResponseModel:
+        """Return the model with this draw alone."""
+        chosen = slice(draw, draw + 1)
+        by_draw: dict[str, Any] = {name: self.by_draw(name)[chosen] for name in BY_DRAW}
+        mutual = replace(self.synergy, gain=self.synergy.gain[chosen])
+        return replace(self, baseline=self.baseline[chosen], synergy=mutual, **by_draw)
 
     def save(self, path: str | Path) -> None:
         """Write the model as netCDF: to a temporary file beside it first, then renamed."""
@@ -255,7 +278,7 @@ class ResponseModel:
             "after": self.after.astype(np.int8),
         }
         dataset = xr.Dataset(
-            {name: (dims, values[name]) for name, dims in VARIABLES.items()},
+            {name: (dims, values[name]) for name, dims in VARIABLES.items()} | self.synergy.variables(),
             coords={"kpi": list(self.kpis), "line": list(self.lines), "bound": ["low", "high"]},
         )
         dataset.attrs = {f"about_{key}": value for key, value in self.attributes.items()}
@@ -334,6 +357,7 @@ def _from_dataset(dataset: Any) -> ResponseModel:
         period=dataset.attrs.get("period"),
         notes=tuple(notes.splitlines()),
         attributes={k[6:]: v for k, v in dataset.attrs.items() if k.startswith("about_")},
+        synergy=synergy.from_variables(dataset),
         **parts,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from . import documents, preferences, response
+from . import delay, documents, preferences, response
 from .constraints import ConstraintsSpec, Line, Polyhedron
 from .documents import Day, Document, Spec
 from .errors import DataError, OptimizerError, SpecError
@@ -196,7 +196,8 @@ class Scenario:
             model = _load_response(spec.response, tree.leaves, names, directory)
             model, notes = _at_horizon(model, spec.horizon)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec))
-        return cls(spec, tree, objectives, model, polyhedron, (*spec.notes, *model.notes, *notes), directory)
+        notes = (*spec.notes, *model.notes, *notes, *delay.notes(spec, model))
+        return cls(spec, tree, objectives, model, polyhedron, notes, directory)
 
     @property
     def name(self) -> str:
@@ -241,6 +242,11 @@ class Scenario:
         periods = self.spec.horizon.periods
         stated = [self.spec.kpis[name].season for name in self.tree.leaves]
         return np.array([values or [1.0] * periods for values in stated]).reshape(-1, periods)
+
+    @cached_property
+    def delay(self) -> NDArray[np.int64]:
+        """Periods by which all effects on each additive KPI come later than the response says: (K,)."""
+        return np.array([self.spec.kpis[name].delay or 0 for name in self.tree.leaves], dtype=np.int64)
 
     @cached_property
     def baseline(self) -> Floats:
@@ -326,12 +332,9 @@ def _check_flighting(spec: ScenarioSpec) -> None:
 
 
 def _load_response(spec: ResponseSpec, kpis: tuple[str, ...], lines: list[str], directory: Path) -> ResponseModel:
-    if spec.curves:
-        raise SpecError(
-            f"curves for '{next(iter(spec.curves))}' beside a file",
-            "give one or the other",
-            path=("response",),
-        )
+    if spec.curves or spec.synergy:
+        what = f"curves for '{next(iter(spec.curves))}'" if spec.curves else "synergy"
+        raise SpecError(f"{what} beside a file", "give one or the other", path=("response",))
     file = directory / str(spec.file)
     try:
         model = response.load(file)

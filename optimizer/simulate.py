@@ -13,8 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from . import curves
+from .amounts import read
+from .delay import delayed
 from .errors import DataError
 from .kpis import SPEND
+from .synergy import Links
 
 if TYPE_CHECKING:
     from .scenario import Scenario
@@ -41,7 +44,7 @@ class Simulator:
     history : (L, H)
         Media before the first period, the latest last.
     weights : (K, L, J + 1, D)
-        Adstock weights.
+        Adstock weights, zeros first for KPIs that come late.
     length, after, family : (K, L)
         Adstock lengths; 1 where effects carry over instead of media; curve families.
     scale, first, second : (K, L, D)
@@ -52,6 +55,8 @@ class Simulator:
         Seasonal effectiveness.
     baseline : (D, K)
         KPI units over the horizon without any line.
+    links : Links or None
+        Which lines multiply each other's effects; see `synergy`.
     """
 
     unit: Floats
@@ -67,12 +72,13 @@ class Simulator:
     knots: Floats
     season: Floats
     baseline: Floats
+    links: Links | None = None
 
     @classmethod
     def of(cls, scenario: Scenario) -> Simulator:
         """Prepare a scenario's response for simulation."""
         model = scenario.response
-        weights = model.weights()
+        weights = delayed(model.weights(), scenario.delay)
         beyond = weights.shape[3] - 1 if scenario.spec.carry_out else 0
         price = scenario.price
         # The kernels are compiled for contiguous arrays, draws last.
@@ -82,7 +88,7 @@ class Simulator:
             "per_currency": np.pad(1.0 / price, ((0, 0), (0, beyond))),
             "history": scenario.history / price[:, :1],
             "weights": np.moveaxis(weights, 0, 3),
-            "length": model.length,
+            "length": model.length + scenario.delay[:, None],
             "after": model.after.astype(np.int64),
             "family": model.family,
             "scale": scale,
@@ -93,7 +99,16 @@ class Simulator:
             "season": np.pad(scenario.season, ((0, 0), (0, beyond)), constant_values=1.0),
             "baseline": scenario.baseline,
         }
-        return cls(**{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        links = model.synergy.links(model.kpis, model.lines)
+        return cls(**{name: np.ascontiguousarray(array) for name, array in arrays.items()}, links=links)
+
+    def only(self, lines: NDArray[np.bool_]) -> Simulator:
+        """Return the simulator of what these lines (L,) do; the others still multiply their effects."""
+        if self.links is None:
+            return replace(self, family=self.family * lines)
+        # A line that gives must still be there; without a scale it does nothing itself.
+        family = np.where(lines | (self.links.slots >= 0), self.family, 0)
+        return replace(self, family=family, scale=self.scale * lines[:, None])
 
     def media(self, spend: Floats) -> Floats:
         """Media bought: (N, L, T), for spend of (N, L) over the horizon or (N, L, T) by period."""
@@ -129,10 +144,22 @@ class Simulator:
             kernels.tasks(len(media), n_kpis, n_draws),
             media.size * n_kpis * n_draws,
         )
+        if self.links is not None:
+            from . import kernels_synergy
+
+            given, links = self._given(), self.links
+            _in_tasks(
+                lambda start, stop: kernels_synergy.outcomes(media, given, links, start, stop, out),
+                len(media) * n_kpis * kernels_synergy.blocks(n_draws),
+                media.size * n_kpis * n_draws,
+            )
         return np.ascontiguousarray(np.moveaxis(out, 1, 2))
 
     def effects(self, spend: Floats) -> tuple[Floats, Floats]:
-        """Each line's effect and its slope in the line's total spend.
+        """Each line's effect, and the KPI's slope in the line's total spend.
+
+        Effects add up to `line_outcomes`. Without synergy a line's slope is that of its own effect. With it, an
+        effect has in it what other lines add to it, and a slope what the line adds to others' effects.
 
         Parameters
         ----------
@@ -147,9 +174,12 @@ class Simulator:
         from . import kernels
 
         value, slope = np.empty_like(self.scale), np.empty_like(self.scale)
-        kernels.line_effects(
-            np.ascontiguousarray(spend, dtype=float), self.unit, *self._parameters(), value, slope
-        )
+        spend = np.ascontiguousarray(spend, dtype=float)
+        kernels.line_effects(spend, self.unit, *self._parameters(), value, slope)
+        if self.links is not None:
+            from . import kernels_synergy
+
+            kernels_synergy.line_effects(spend, self.unit, self._given(), self.links, value, slope)
         return np.ascontiguousarray(np.moveaxis(value, 2, 0)), np.ascontiguousarray(np.moveaxis(slope, 2, 0))
 
     def gradients(self, spend: Floats, share: Floats | None = None) -> Floats:
@@ -180,15 +210,29 @@ class Simulator:
             kernels.gradient_tasks(len(media), n_kpis, n_lines),
             media.size * n_kpis * n_draws,
         )
+        if self.links is not None:
+            from . import kernels_synergy
+
+            given, links = self._given(), self.links
+            _in_tasks(
+                lambda start, stop: kernels_synergy.gradients(media, given, links, counted, start, stop, out),
+                len(media) * n_kpis,
+                media.size * n_kpis * n_draws,
+            )
         return out * self.per_currency
 
     def _parameters(self) -> Parameters:
+        """What the kernels take; lines that give or take do nothing there."""
+        apart = self.family if self.links is None else np.where(self.links.slots >= 0, 0, self.family)
+        return self._given(apart)
+
+    def _given(self, family: Ints | None = None) -> Parameters:
         return (
             self.history,
             self.weights,
             self.length,
             self.after,
-            self.family,
+            self.family if family is None else family,
             self.scale,
             self.first,
             self.second,
@@ -254,7 +298,8 @@ def simulate(
         plan by period.
     by : str, optional
         ``"line"``, ``"period"`` or a line attribute (market, channel, ...): additive KPIs split up by it, with
-        what comes without any line as ``"baseline"``. The parts of a draw add up to the whole.
+        what comes without any line as ``"baseline"``. The parts of a draw add up to the whole; what lines add to
+        a line's effect (synergy) is part of that line's.
     summary : bool
         Mean over draws, and the 5 % and 95 % quantiles, instead of draws.
 
@@ -272,7 +317,7 @@ def simulate(
         If lines are missing or unknown, the shape is wrong or fits two readings, spend is negative or not finite,
         or no line has the attribute.
     """
-    plans, labels = _plans(scenario, spend)
+    plans, labels = read(scenario, spend)
     simulator = Simulator.of(scenario)
     levels: list[tuple[str, list[object]]] = [("plan", list(labels))] if labels is not None else []
     if by is None:
@@ -316,7 +361,7 @@ def _parts(scenario: Scenario, simulator: Simulator, plans: Floats, by: str) -> 
         # Lines without the attribute come last, under no name.
         names = [*dict.fromkeys(value for value in values if value), *([""] if not all(values) else [])]
         groups = [np.array([(value or "") == name for value in values]) for name in names]
-        masked = [replace(simulator, family=simulator.family * group) for group in groups]
+        masked = [simulator.only(group) for group in groups]
     baseline = np.broadcast_to(simulator.baseline, (len(plans), *simulator.baseline.shape))
     parts = np.stack([*(part.line_outcomes(plans) for part in masked), baseline], axis=1)
     return [*names, BASELINE], parts
@@ -342,47 +387,3 @@ def kpi_values(scenario: Scenario, leaves: Floats, plans: Floats) -> dict[str, F
     shape = leaves.shape[:-1]
     spend = np.broadcast_to(total.reshape(-1, *[1] * (len(shape) - 1)), shape)
     return scenario.tree.evaluate({**parts, SPEND: spend})
-
-
-def _plans(scenario: Scenario, spend: pd.Series | pd.DataFrame | Floats) -> tuple[Floats, pd.Index | range | None]:
-    """Spend as (N, L) or (N, L, T), and the plans' labels; none for a single plan."""
-    lines, periods = list(scenario.lines), scenario.spec.horizon.periods
-    labels: pd.Index | range | None = None
-    by_period = False
-    if isinstance(spend, pd.Series | pd.DataFrame):
-        by_period = isinstance(spend, pd.DataFrame) and sorted(map(str, spend.index)) == sorted(lines)
-        names = spend.columns if isinstance(spend, pd.DataFrame) and not by_period else spend.index
-        if sorted(map(str, names)) != sorted(lines):
-            odd = sorted(set(map(str, names)) ^ set(lines)) or ["a line given twice"]
-            raise DataError(f"spend does not match the scenario's lines: {odd[0]}", f"lines are: {lines}")
-        if isinstance(spend, pd.DataFrame) and not by_period:
-            labels = spend.index
-        spend = spend.loc[lines] if by_period else spend[lines]
-    array = _numbers(spend)
-    if labels is None and not by_period and array.ndim == 2:
-        fits_plans, by_period = array.shape[1] == len(lines), array.shape == (len(lines), periods)
-        if fits_plans and by_period:
-            raise DataError(
-                f"spend of shape {array.shape} may be {len(lines)} plans, or one plan by line and period",
-                "give a DataFrame with lines as columns (plans) or as index (periods), or three axes",
-            )
-        labels = None if by_period else range(len(array))
-    if array.ndim == 3:
-        labels = range(len(array))
-    wanted = {1: (len(lines),), 2: (len(lines), periods) if by_period else (len(lines),), 3: (len(lines), periods)}
-    own = array.shape if array.ndim == 1 or by_period else array.shape[1:]
-    if own != wanted.get(array.ndim):
-        shapes = f"({len(lines)},), (N, {len(lines)}), ({len(lines)}, {periods}) or (N, {len(lines)}, {periods})"
-        raise DataError(f"spend has shape {array.shape}", f"give {shapes}")
-    if not np.all(np.isfinite(array)) or np.any(array < 0):
-        raise DataError("spend is negative, NaN or infinite", "give currency amounts of zero or more")
-    return array[None] if labels is None else array, labels
-
-
-def _numbers(spend: pd.Series | pd.DataFrame | Floats) -> Floats:
-    try:
-        if isinstance(spend, pd.Series | pd.DataFrame):
-            return spend.astype(object).where(spend.notna(), np.nan).to_numpy(dtype=float)
-        return np.asarray(spend, dtype=float)
-    except (ValueError, TypeError):
-        raise DataError("spend holds something that is not a number", "give currency amounts") from None

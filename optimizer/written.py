@@ -12,8 +12,9 @@ from . import curves
 from .adstock import Adstock
 from .curves import Curve
 from .documents import Spec
-from .errors import SpecError
+from .errors import DataError, SpecError
 from .response import BY_DRAW, ResponseModel
+from .synergy import Synergy
 
 
 class LineResponse(Spec):
@@ -29,6 +30,9 @@ Entry = Annotated[
 ]
 
 
+Gain = Annotated[float, Field(ge=-1000, le=1000)]
+
+
 class ResponseSpec(Spec):
     """The ``response`` block: a file made by ``fit`` or ``import``, or curves written out by KPI and line."""
 
@@ -38,6 +42,12 @@ class ResponseSpec(Spec):
     file: str | None = None
     sha256: str | None = None
     leave_out: list[str] = []
+    synergy: dict[str, dict[str, dict[str, Gain]]] | None = Field(
+        None,
+        description="By KPI and line, the lines that make it work better, and by how much: "
+        "{orders: {search: {tv: 0.2}}} adds a fifth to what search does for orders where tv is at the most of its "
+        "curve. Below zero: worse.",
+    )
 
     @property
     def curves(self) -> Mapping[str, Mapping[str, Entry]]:
@@ -106,12 +116,27 @@ def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> 
     table = np.full((*shape, max(map(len, points.values()), default=0), 2), np.nan)
     for place, found in points.items():
         table[place][: len(found)] = np.reshape(found, (-1, 2))
-    return ResponseModel(
-        tuple(kpis),
-        tuple(lines),
-        **parts,
-        points=table,
-        baseline=np.zeros((1, len(kpis), 1)),
-        observed=np.full((len(lines), 2), np.nan),
-        history=np.zeros((len(lines), 0)),
-    )
+    try:
+        return ResponseModel(
+            tuple(kpis),
+            tuple(lines),
+            **parts,
+            points=table,
+            baseline=np.zeros((1, len(kpis), 1)),
+            observed=np.full((len(lines), 2), np.nan),
+            history=np.zeros((len(lines), 0)),
+            synergy=_synergy(spec),
+        )
+    except DataError as error:
+        # What a curve and an adstock may be is checked above: what is left are gains that cannot be.
+        raise SpecError(error.message, error.hint, path=("response", *error.path)) from None
+
+
+def _synergy(spec: ResponseSpec) -> Synergy:
+    gains = {
+        (kpi, giver, taker): gain
+        for kpi, takers in (spec.synergy or {}).items()
+        for taker, givers in takers.items()
+        for giver, gain in givers.items()
+    }
+    return Synergy(tuple(gains), np.array([list(gains.values())]).reshape(1, -1))

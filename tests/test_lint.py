@@ -142,6 +142,8 @@ BROKEN: list[tuple[str, str, Edit, str]] = [
         kpi("orders", target={"level": 20, "deadline": "2026-01-31"}),
         "kpis.orders.target.deadline",
     ),
+    ("delay-beyond-end", "warning", kpi("leads", delay=4), "kpis.leads.delay"),
+    ("lag-without-delay", "note", kpi("leads", lag=2), "kpis.orders.delay"),
     ("target-unreachable", "warning", kpi("orders", target={"level": 80}), "kpis.orders.target"),
     ("target-undecided", "note", growth_from_nothing, "kpis.leads.target"),
     ("target-undecided", "note", unprovable_target, "kpis.visits.target"),
@@ -184,6 +186,18 @@ def test_every_rule_has_a_broken_case() -> None:
 )
 def test_what_no_rule_objects_to(edit: Edit) -> None:
     assert lint(scenario(edit)) == ()
+
+
+def test_a_lag_that_the_delays_say_too_is_no_finding() -> None:
+    delays = kpi("leads", lag=2, delay=1), kpi("orders", delay=3, target={"level": 1})
+    assert lint(scenario(*delays)) == ()
+
+
+def test_what_comes_too_late_is_no_finding_where_it_counts() -> None:
+    def counted(data: dict[str, Any]) -> None:
+        data["carry_out"] = True
+
+    assert lint(scenario(kpi("leads", delay=9), counted)) == ()
 
 
 def test_a_part_of_an_outcome_leads_to_it() -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import optimizer as opt
 from optimizer import response
 from optimizer.curves import FAMILIES
+from optimizer.synergy import Synergy
 
 
 def same(one: opt.ResponseModel, other: opt.ResponseModel) -> None:
@@ -46,8 +47,9 @@ FULL = {
         make_model(2, ("a", "b"), ("x", "y"), period="day", start=date(1999, 12, 31)),
         make_model(3, ("a",), ("x", "y"), observed=np.array([[np.nan, np.nan], [0.0, 5.0]])),
         make_model(1, ("a", "b"), ("x",), family=np.array([[0], [5]]), scale=np.array([[[0.0], [1e-300]]])),
+        make_model(2, synergy=Synergy((("kpi1", "line2", "line0"), ("kpi0", "line0", "line1")), np.eye(2))),
     ],
-    ids=["full", "bare", "daily", "unobserved", "extreme"],
+    ids=["full", "bare", "daily", "unobserved", "extreme", "synergy"],
 )
 def test_a_file_holds_all_of_a_model(tmp_path, model):
     path = tmp_path / "model.nc"

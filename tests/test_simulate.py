@@ -13,6 +13,7 @@ from conftest import make_model, make_scenario, scenario_on_file
 import optimizer as opt
 from optimizer.curves import NAMES
 from optimizer.simulate import Simulator
+from optimizer.synergy import Synergy
 
 
 def linear(rate: float = 0.0, length: int = 1, normalised: bool = False, scale: float = 1.0) -> dict:
@@ -130,11 +131,16 @@ def test_effects_add_up_to_outcomes_and_slopes_are_differences(many):
         np.testing.assert_allclose(slope[:, :, line], (high - low) / 0.02, rtol=1e-6)
 
 
-def test_arrays_reach_the_kernels_in_one_layout(many):
+def test_arrays_reach_the_kernels_in_one_layout(many, tmp_path):
     # Each other memory layout would compile the kernels anew.
-    simulator = Simulator.of(many)
-    for name, array in vars(simulator).items():
-        assert array.flags.c_contiguous, name
+    pairs = (("kpi1", "line2", "line0"), ("kpi0", "line0", "line1"))
+    mutual = scenario_on_file(tmp_path, make_model(synergy=Synergy(pairs, np.full((5, 2), 0.1))))
+    for scenario in (many, mutual):
+        arrays = dict(vars(Simulator.of(scenario)))
+        links = arrays.pop("links")
+        assert (links is None) == (scenario is many)
+        for name, array in [*arrays.items(), *(links._asdict().items() if links else ())]:
+            assert array.flags.c_contiguous, name
 
 
 def test_the_mean_is_over_responses_not_over_parameters(tmp_path):

@@ -64,10 +64,8 @@ def response_curves(view: View) -> list[CurveGroup]:
     """Draw what each line does for each KPI that is optimised, or that an optimised KPI is made of."""
     scenario = view.scenario
     grids = _spend_grids(view)
-    simulator = Simulator.of(scenario)
-    # (POINTS, D, K, L)
-    sampled = np.array([simulator.effects(row)[0] for row in grids])
-    spots = np.array([simulator.effects(row)[0].mean(axis=0) for row in (scenario.current, _planned(view))])
+    sampled = _sampled(view, grids)
+    spots = _sampled(view, np.stack([scenario.current, _planned(view)])).mean(axis=1)
     groups = []
     for kpi in _leaves(view):
         k = scenario.tree.leaves.index(kpi)
@@ -79,6 +77,19 @@ def response_curves(view: View) -> list[CurveGroup]:
             figures.append(_curve_figure(view, kpi, line, i, curve, spots[:, k, i]))
         groups.append(CurveGroup(kpi, tuple(figures)))
     return groups
+
+
+def _sampled(view: View, grids: Floats) -> Floats:
+    """Effects of each line at its own spends (POINTS, L), the others as planned: (POINTS, D, K, L)."""
+    simulator = Simulator.of(view.scenario)
+    if simulator.links is None:
+        return np.array([simulator.effects(row)[0] for row in grids])
+    by_line = []
+    for line in range(grids.shape[1]):
+        rows = np.tile(_planned(view), (len(grids), 1))
+        rows[:, line] = grids[:, line]
+        by_line.append([simulator.effects(row)[0][:, :, line] for row in rows])
+    return np.moveaxis(np.array(by_line), 0, -1)
 
 
 def _planned(view: View) -> Floats:

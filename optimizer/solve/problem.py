@@ -301,6 +301,13 @@ class Problem:
         """Remember the first response that makes a form anything but concave."""
         concave = self.scenario.response.concave()[:, self.order]
         for k in np.flatnonzero(kpis):
+            for kpi, giver, taker in self.scenario.response.synergy.pairs:
+                if kpi == self.scenario.tree.leaves[k]:
+                    raise SolverError(
+                        f"no route can prove the best plan for '{name}' yet: line '{giver}' multiplies what line "
+                        f"'{taker}' does for {kpi}",
+                        "drop this synergy, or this objective or floor; any plan can still be simulated",
+                    )
             bad = ~self.straight[k] if kpis[k] < 0 else ~concave[k]
             if bad.any() and not self.curved:
                 line = self.scenario.lines[self.order[int(np.argmax(bad))]]
