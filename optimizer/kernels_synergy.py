@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .kernels import LAGS, block_weights, carry, dot, lay_out
+from .kernels_blocks import LAGS, block_weights, carry, dot, lay_out
 from .kernels_curves import add_values, divisor, slopes
 
 Floats = NDArray[np.float64]

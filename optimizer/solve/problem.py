@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..constraints import Switches
-from ..errors import InfeasibleError, SpecError
+from ..errors import InfeasibleError, SolverError, SpecError
 from ..kpis import SPEND, Affine
 from ..preferences import Floor, bound, floor_label, tail_weights
 from ..simulate import Simulator
