@@ -1,69 +1,78 @@
-"""Pareto fronts by outer approximation, certified.
+"""Pareto fronts, certified: which plans are best for some trade-off, and what could be missing.
 
-The attained KPI values of a concave problem fill a convex set, down to anything worse. Half-spaces around it (from
-the duals of solved problems) and the attained points inside it close in on the front: each step takes a corner of
-the outer set, finds the plan nearest below it (achievement scalarisation in direction 1), and cuts the corner off
-(Benson, J. Glob. Opt. 13, 1998; Loehne, Rudloff & Ulus, arXiv 1308.6809).
+First weighted sums close in on the front from both sides (`sandwich`). Where every curve has falling returns and
+no line is on or off by rule, that is all: blends of neighbouring plans attain what lies between them. Where not,
+plans between those are looked for in the zones that nothing dominates (`zones`).
 """
 
 from __future__ import annotations
 
-import itertools
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from ..errors import InfeasibleError, SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
 from ..preferences import SMALLEST_RANGE
 from ..simulate import Simulator, kpi_values
 from .chance import chance_floors
-from .convex import ConvexSolver
 from .payoff import freeze_scale, payoff_points
+from .point import KEPT
 from .problem import Goal, Problem
+from .sandwich import Sandwich
+from .separable import SeparableSolver, Solver
+from .zones import Zones
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
 
 Floats = NDArray[np.float64]
+Pick = Callable[[Problem], Solver]
 
 LEAST_POINTS = 21
-SOLVES = 400
+MOST_OBJECTIVES = 5
 SOLVE_TOLERANCE = 1e-6
-# A corner this close to an attained plan (in steps of the scale) has nothing left to find.
-CLOSE = 1e-5
 # Three objectives and more: the payoff table's worst values may lie above the nadir, so the box starts lower.
 MARGIN = 0.1
-WHY = "every curve has falling returns, so half-spaces around the front can be proven"
+# Where plans between neighbours are tried: this many steps along each edge.
+BLENDS = 8
+# Zones with less room than this share of the tolerance are left alone.
+ROOM = 0.1
+CONCAVE = "every curve has falling returns, so half-spaces around the front can be proven"
+ZONES = (
+    "curves are S-shaped or lines on or off by rule, so half-spaces around the front and zones proven empty bound "
+    "what is missing; blends of its plans are not counted"
+)
 STRICT = (
     "; floors with a probability are kept in their stricter form, on average over the worst draws, so that plans "
     "between the two forms are missing"
 )
 
 
-def outer_approximation(
-    scenario: Scenario, tolerance: float, progress: Callable[[float], None] | None = None
+def find_front(
+    scenario: Scenario,
+    tolerance: float,
+    pick: Pick,
+    time_limit: float,
+    progress: Callable[[float], None] | None,
 ) -> Front:
     """Find a front whose proven hypervolume gap is at most ``tolerance``; see `routes.frontier`."""
     names = scenario.objectives
-    if not 2 <= len(names) <= 3:
+    if not 2 <= len(names) <= MOST_OBJECTIVES:
         raise SpecError(
-            f"a front needs two or three objectives, not {len(names)}",
-            "give two or three KPIs a weight and a scale",
+            f"a front needs two to five objectives, not {len(names)}",
+            "give two to five KPIs a weight and a scale",
             path=("preferences",),
         )
-    if scenario.polyhedron.switches is not None:
-        raise SolverError(
-            "no route can prove a front under on/off rules", "drop minimum_if_on and most_on for the front"
-        )
-    scenario = freeze_scale(scenario, ConvexSolver)
+    ends = time.monotonic() + time_limit
+    scenario = freeze_scale(scenario, pick)
     base = Problem(scenario)
     try:
-        ends = payoff_points(base, ConvexSolver(base).maximise)
+        corners = payoff_points(base, pick(base).maximise)
     except InfeasibleError:
         if not chance_floors(scenario):
             raise
@@ -71,19 +80,118 @@ def outer_approximation(
             "a front needs floors with a probability in their stricter form, which no plan keeps",
             "drop or lower them for the front",
         ) from None
-    table = np.array([point.u for point in ends])
-    box = _Box(base, table)
-    scaled = Problem(scenario, scale=box.ends(base))
-    search = _Search(ConvexSolver(scaled), len(names))
-    for point in ends:
-        search.take(point.z)
-    while not search.done(tolerance):
-        search.step()
-        if progress is not None:
-            progress(min(1.0, tolerance / max(search.gap, 1e-12)))
-    if progress is not None:
-        progress(1.0)
+    table = np.array([point.u for point in corners])
+    scaled = Problem(scenario, scale=_Box(base, table).ends(base))
+    search = _Search(scaled, pick(scaled), tolerance, ends, progress)
+    for point in corners:
+        search.sandwich.take(point.z, scaled.state(point.z).u)
+    search.run()
     return _front(scenario, base, table, search)
+
+
+class _Search:
+    """One search for a front; it may be interrupted (Ctrl-C), or run out of time, and keeps what it has."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        solver: Solver,
+        tolerance: float,
+        ends: float,
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        self.problem = problem
+        self.solver = solver
+        self.tolerance = tolerance
+        self.ends = ends
+        self.progress = progress
+        self.sandwich = Sandwich(self._weighted, len(problem.objectives))
+        self.concave = not problem.curved and problem.scenario.polyhedron.switches is None
+        self.solves = 0
+        self.z: list[Floats] = []
+        self.hypervolume, self.bound = 0.0, 1.0
+
+    @property
+    def gap(self) -> float:
+        """Share of the outer set that is undecided."""
+        return max(0.0, (self.bound - self.hypervolume) / self.bound)
+
+    def run(self) -> None:
+        """Search until the gap is small enough, nothing is left to find, or the search is stopped."""
+        try:
+            self._close_in()
+            if not self.concave:
+                self._fill_hollows()
+        except KeyboardInterrupt:
+            pass
+        if self.progress is not None:
+            self.progress(1.0)
+
+    def _weighted(self, weights: Floats) -> tuple[Floats, Floats, float]:
+        self.solves += 1
+        if isinstance(self.solver, SeparableSolver):
+            z, bound = self.solver.split(weights, SOLVE_TOLERANCE)
+            return z, _objectives(self.problem, z[None])[0], bound
+        near = self.sandwich.z[int(np.argmax(np.array(self.sandwich.values) @ weights))]
+        point = self.solver.maximise(Goal(weights), SOLVE_TOLERANCE, near=near)
+        return point.z, point.u, point.proof.bound
+
+    def _stop(self) -> bool:
+        if self.progress is not None:
+            self.progress(min(1.0, self.tolerance / max(self.gap, 1e-12)))
+        return time.monotonic() > self.ends
+
+    def _close_in(self) -> None:
+        """Weighted sums, until they say no more."""
+        sandwich = self.sandwich
+        while True:
+            weights = sandwich.measure()
+            self.z, self.hypervolume, self.bound = list(sandwich.z), sandwich.hypervolume, sandwich.bound
+            enough = self.gap <= self.tolerance and len(sandwich.z) >= LEAST_POINTS
+            if enough or not weights:
+                return
+            for each in weights:
+                sandwich.solve(each)
+                if self._stop():
+                    return
+
+    def _fill_hollows(self) -> None:
+        """Blends of neighbours, then the plans nearest above the corners of what nothing dominates."""
+        plans = np.vstack([np.array(self.sandwich.z), self._blends()])
+        values = _objectives(self.problem, plans)
+        keep = non_dominated(np.round(values, 9))
+        self.z = list(plans[keep])
+        zones = Zones(np.array(self.sandwich.outside), values[keep])
+        n = values.shape[1]
+        while True:
+            self.hypervolume, self.bound = zones.measure()
+            room = zones.room()
+            at = int(np.argmax(room))
+            if self.gap <= self.tolerance or room[at] <= ROOM * self.tolerance or self._stop():
+                return
+            corner = zones.corners[at]
+            self.solves += 1
+            point = self.solver.maximise(Goal(np.zeros(n), corner), max(SOLVE_TOLERANCE, ROOM * room[at]))
+            zones.exclude(corner + point.proof.bound)
+            zones.attain(point.u)
+            self.z.append(point.z)
+
+    def _blends(self) -> Floats:
+        """Plans between neighbours on the front that keep every rule and floor: (N, L)."""
+        if self.problem.scenario.polyhedron.switches is not None:
+            return np.empty((0, len(self.problem.lower)))
+        plans, values = np.array(self.sandwich.z), np.array(self.sandwich.values)
+        n = values.shape[1]
+        distance = np.linalg.norm(values[:, None] - values[None], axis=2)
+        near = np.argsort(distance, axis=1)[:, 1 : 2 * n + 1]
+        pairs = {(min(i, int(j)), max(i, int(j))) for i, row in enumerate(near) for j in row}
+        steps = np.arange(1, BLENDS) / BLENDS
+        blends = [plans[i] + step * (plans[j] - plans[i]) for i, j in sorted(pairs) for step in steps]
+        found = np.array(blends).reshape(-1, plans.shape[1])
+        if self.problem.floors:
+            kept = [bool(np.all(self.problem.state(z).room >= -KEPT)) for z in found]
+            found = found[kept]
+        return found
 
 
 class _Box:
@@ -103,56 +211,15 @@ class _Box:
         return {form.name: (float(form.kpi(low)), float(form.kpi(best))) for form, low, best in forms}
 
 
-class _Search:
-    """Inner points and outer half-spaces, on a scale where the box is [0, 1] in every objective."""
-
-    def __init__(self, solver: ConvexSolver, n: int) -> None:
-        self.solver = solver
-        self.z: list[Floats] = []
-        self.values: list[Floats] = []
-        # Rows (w, -c) of w @ y <= c; the box first. Above 1 nothing exists: each optimum was proven.
-        slack = 1.0 + 2 * SOLVE_TOLERANCE
-        self.outside = [np.append(row, -slack) for row in np.eye(n)]
-        self.outside += [np.append(-row, 0.0) for row in np.eye(n)]
-        self.hypervolume, self.bound, self.gap = 0.0, 1.0, 1.0
-
-    def take(self, z: Floats) -> None:
-        """Keep a plan."""
-        self.z.append(z)
-        self.values.append(self.solver.problem.state(z).u)
-
-    def corners(self) -> Floats:
-        """Corners of the outer set: (V, O)."""
-        inside = np.maximum(np.mean(self.values, axis=0), 1e-9) * 0.5
-        return np.unique(HalfspaceIntersection(np.array(self.outside), inside).intersections.round(12), axis=0)
-
-    def done(self, tolerance: float) -> bool:
-        """Measure both sides; whether the front is complete enough."""
-        corners = self.corners()
-        values = np.clip(np.array(self.values), 0.0, None)
-        self.bound = _volume(corners)
-        masks = np.array(list(itertools.product((0.0, 1.0), repeat=values.shape[1])))
-        self.hypervolume = _volume((values[:, None, :] * masks).reshape(-1, values.shape[1]))
-        self.gap = max(0.0, (self.bound - self.hypervolume) / self.bound)
-        distance = np.max(corners[:, None, :] - values[None], axis=2).min(axis=1)
-        self.next_corner = corners[int(np.argmax(distance))]
-        enough = self.gap <= tolerance and len(self.values) >= LEAST_POINTS
-        return enough or distance.max() <= CLOSE or self.solver.solves >= SOLVES
-
-    def step(self) -> None:
-        """Solve below the corner farthest from any plan, and cut it off."""
-        corner = self.next_corner
-        near = self.z[int(np.argmin(np.max(corner - np.array(self.values), axis=1)))]
-        point = self.solver.maximise(Goal(np.zeros(len(corner)), corner), SOLVE_TOLERANCE, near=near)
-        weights = point.proof.weights
-        self.outside.append(np.append(weights, -(point.proof.bound + float(weights @ corner))))
-        self.take(point.z)
-
-
-def _volume(points: Floats) -> float:
-    if np.ptp(points, axis=0).min() < 1e-9:
-        return 0.0
-    return float(ConvexHull(points, qhull_options="QJ").volume)
+def _objectives(problem: Problem, plans: Floats) -> Floats:
+    """Objective forms of many plans at once: (N, L) scaled spend to (N, O)."""
+    spend = np.empty_like(plans)
+    spend[:, problem.order] = plans * problem.money
+    kpis = problem.simulator.line_outcomes(spend).mean(axis=1) / problem.size
+    factors = np.array([form.kpis for form in problem.objectives])
+    per_money = np.array([form.spend for form in problem.objectives])
+    constant = np.array([form.constant for form in problem.objectives])
+    return kpis @ factors.T + plans.sum(axis=1)[:, None] * per_money + constant
 
 
 def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) -> Front:
@@ -162,14 +229,14 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     plans = np.vstack([spend, scenario.current])
     values = kpi_values(scenario, simulator.outcomes(plans).mean(axis=1), plans)
     kpis = np.column_stack([values[name] for name in names])
-    keep = non_dominated(np.round(np.array(search.values), 9))
+    keep = non_dominated(np.round(_objectives(search.problem, np.array(search.z)), 9))
     columns = [*names, *[f"spend {line}" for line in scenario.lines]]
     points = pd.DataFrame(np.hstack([kpis[:-1], spend])[keep], columns=columns)
     points = points.sort_values(names, ignore_index=True)
     payoff = pd.DataFrame(
         {form.name: form.kpi(table[:, column]) for column, form in enumerate(base.objectives)}, index=names
     )
-    reference = {form.name: float(form.worst) for form in search.solver.problem.objectives}
+    reference = {form.name: float(form.worst) for form in search.problem.objectives}
     strict = bool(chance_floors(scenario))
     certificate = FrontCertificate(
         "none" if strict else "global",
@@ -178,7 +245,7 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
         search.gap,
         reference,
         "frontier",
-        WHY + (STRICT if strict else ""),
-        search.solver.solves + len(table),
+        (CONCAVE if search.concave else ZONES) + (STRICT if strict else ""),
+        search.solves + len(table),
     )
     return Front(scenario, points, payoff, pd.Series(kpis[-1], index=names, name="current"), certificate)

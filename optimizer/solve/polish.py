@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 
 from .problem import Goal, Problem, State
 
@@ -75,17 +77,25 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
         rules.append({"type": "ineq", "fun": room, "jac": room_rises})
     first = np.append(start, [np.min(state(start).u - goal.reference)] if goal.reference is not None else [])
     box = [*zip(problem.lower, problem.upper, strict=True), *[(None, None)] * reach]
-    found = minimize(
-        loss,
-        first,
-        jac=loss_rise,
-        bounds=box,
-        constraints=rules,
-        method="SLSQP",
-        options={"ftol": 1e-14, "maxiter": 300},
-    )
+    # Its matrices are tiny: more than one thread only wait for each other, long where the machine is busy.
+    with _libraries().limit(limits=1, user_api="blas"):
+        found = minimize(
+            loss,
+            first,
+            jac=loss_rise,
+            bounds=box,
+            constraints=rules,
+            method="SLSQP",
+            options={"ftol": 1e-14, "maxiter": 300},
+        )
     return np.clip(found.x[:n], problem.lower, problem.upper)
 
 
 def _linear(kind: str, A: Floats, b: Floats) -> dict[str, Any]:
     return {"type": kind, "fun": lambda v: b - A @ v, "jac": lambda v: -A}
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The linear algebra libraries that are loaded."""
+    return ThreadpoolController()

@@ -108,16 +108,23 @@ def pick_route(problem: Problem, route: Route | None = None, seconds: float = TI
 
 
 def frontier(
-    scenario: Scenario, *, tolerance: float = 0.01, progress: Callable[[float], None] | None = None
+    scenario: Scenario,
+    *,
+    tolerance: float = 0.01,
+    time_limit: float = TIME_LIMIT,
+    progress: Callable[[float], None] | None = None,
 ) -> Front:
     """Find the Pareto front over the scenario's objective KPIs.
 
     Parameters
     ----------
     scenario : Scenario
-        With two or three objective KPIs.
+        With two to five objective KPIs.
     tolerance : float
         Stop when an unseen plan could add at most this share of the front's hypervolume.
+    time_limit : float
+        Seconds after which no new plan is looked for. As after Ctrl-C, what was found is kept and its certificate
+        tells the gap.
     progress : callable, optional
         Called with the share of the work done, 0 to 1.
 
@@ -129,14 +136,14 @@ def frontier(
     Raises
     ------
     SpecError
-        If fewer than two or more than three KPIs are objectives.
+        If fewer than two or more than five KPIs are objectives.
     InfeasibleError, SolverError
         As for `solve`.
     """
-    from .frontier import outer_approximation
+    from .frontier import find_front
 
     try:
-        return outer_approximation(scenario, tolerance, progress)
+        return find_front(scenario, tolerance, partial(pick_route, seconds=time_limit), time_limit, progress)
     except InfeasibleError as error:
         from .conflict import explain_infeasible
 
