@@ -17,6 +17,7 @@ from .errors import DataError
 from .kpis import SPEND
 
 if TYPE_CHECKING:
+    from .response import ResponseModel
     from .scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -71,17 +72,33 @@ class Simulator:
     @classmethod
     def of(cls, scenario: Scenario) -> Simulator:
         """Prepare a scenario's response for simulation."""
-        model = scenario.response
-        weights = model.weights()
-        beyond = weights.shape[3] - 1 if scenario.spec.carry_out else 0
+        beyond = int(scenario.response.length.max(initial=1)) - 1 if scenario.spec.carry_out else 0
         price = scenario.price
+        return cls.of_response(
+            scenario.response,
+            unit=np.pad(scenario.shares / price, ((0, 0), (0, beyond))),
+            per_currency=np.pad(1.0 / price, ((0, 0), (0, beyond))),
+            history=scenario.history / price[:, :1],
+            # After the horizon lines are as effective as the response says.
+            season=np.pad(scenario.season, ((0, 0), (0, beyond)), constant_values=1.0),
+            baseline=scenario.baseline,
+        )
+
+    @classmethod
+    def of_response(cls, model: ResponseModel, **given: Floats) -> Simulator:
+        """Prepare a response for simulation.
+
+        Parameters
+        ----------
+        model : ResponseModel
+            Weights and curves are taken from it.
+        **given
+            The attributes it cannot know: ``unit``, ``per_currency``, ``history``, ``season`` and ``baseline``.
+        """
         # The kernels are compiled for contiguous arrays, draws last.
         scale, first, second = (np.moveaxis(part, 0, 2) for part in (model.scale, model.first, model.second))
         arrays = {
-            "unit": np.pad(scenario.shares / price, ((0, 0), (0, beyond))),
-            "per_currency": np.pad(1.0 / price, ((0, 0), (0, beyond))),
-            "history": scenario.history / price[:, :1],
-            "weights": np.moveaxis(weights, 0, 3),
+            "weights": np.moveaxis(model.weights(), 0, 3),
             "length": model.length,
             "after": model.after.astype(np.int64),
             "family": model.family,
@@ -89,9 +106,7 @@ class Simulator:
             "first": first,
             "second": second,
             "knots": curves.pieces(model.points),
-            # After the horizon lines are as effective as the response says.
-            "season": np.pad(scenario.season, ((0, 0), (0, beyond)), constant_values=1.0),
-            "baseline": scenario.baseline,
+            **given,
         }
         return cls(**{name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
