@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -110,7 +111,7 @@ class Import:
             raise SpecError("nothing says when the plan starts", "give --start, such as 2026-01-05")
         every = self.model.period or "week"
         periods = PERIODS[every]
-        current = [round(float(spend) * periods, 2) for spend in self.current]
+        current = [float(f"{float(spend) * periods:.6g}") for spend in self.current]
         return {
             "name": f"{kpi}, from {self.source}",
             "currency": self.currency,
@@ -125,7 +126,7 @@ class Import:
             },
             "response": {"file": response},
             "constraints": {
-                "budget": {"total": round(sum(current), 2)},
+                "budget": {"total": math.fsum(current)},
                 "change": {"up": CHANGE, "down": CHANGE},
             },
             "preferences": {},

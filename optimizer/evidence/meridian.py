@@ -11,6 +11,7 @@ With media ``m[g,t]`` of a channel, population ``p[g]`` (1 for a national model)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def _import(fit: _Fit, left: list[str], about: dict[str, Any], kpi: str | None) 
 
 
 def _check_ranges(posterior: dict[str, Floats], channels: list[str], file: Inference) -> None:
-    limits = {
+    limits: dict[str, tuple[Callable[[Floats], Any], str]] = {
         "alpha_m": (lambda x: (x >= 0) & (x < 1), "is not from 0 to below 1"),
         "ec_m": (lambda x: x > 0, "is not above 0"),
         "slope_m": (lambda x: x > 0, "is not above 0"),

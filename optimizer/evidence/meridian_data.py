@@ -84,8 +84,8 @@ def read_data(path: Path, spec: MeridianSpec, channels: list[str]) -> MeridianDa
     """Read the input data into arrays by geo and period."""
     wanted: dict[str, tuple[str | int, ...]] = {spec.time: ("time",), spec.kpi: ("kpi",)}
     for name in ("geo", "population", "revenue_per_kpi"):
-        if (column := getattr(spec, name)) is not None:
-            wanted[column] = (name,)
+        if getattr(spec, name) is not None:
+            wanted[getattr(spec, name)] = (name,)
     for name in channels:
         wanted[spec.channels[name].media] = ("channels", name, "media")
         wanted[spec.channels[name].spend] = ("channels", name, "spend")

@@ -14,7 +14,7 @@ from ..curves import Floats
 from ..errors import DataError
 
 # A compressed variable may say it is far larger than its file; more numbers than this are not unpacked.
-CELLS_LIMIT = 200_000_000
+CELLS_LIMIT = 100_000_000
 SAMPLE = ("chain", "draw")
 
 
@@ -89,7 +89,7 @@ class Inference:
         if len(bad):
             cell = ", ".join(f"{dim} {index}" for dim, index in zip(dims, bad[0], strict=True))
             raise DataError(
-                f"{len(bad):,} of {values.size:,} numbers are NaN or infinite, the first: {cell or 'the only one'}",
+                f"{len(bad):,} of {values.size:,} numbers are NaN or infinite, first {cell or 'the only one'}",
                 "the sampler failed there: fit again",
                 path=(group, name),
                 file=self.file,
@@ -101,13 +101,20 @@ class Inference:
 
         Dimensions it lacks are shared: the variable is repeated along them.
         """
-        dataset = self.group("posterior")
+        values = self.spread("posterior", name, dims, SAMPLE)
+        return values.reshape(-1, *values.shape[2:])
+
+    def spread(self, group: str, name: str, dims: Sequence[str], first: Sequence[str] = ()) -> Floats:
+        """Return a variable over ``first``, which it must have, and ``dims``, along which it may be shared."""
+        dataset = self.group(group)
         own = [dim for dim in dims if name not in dataset or dim in dataset[name].dims]
-        values = self.numbers("posterior", name, (*SAMPLE, *own))
-        values = values.reshape(-1, *values.shape[2:])
-        shape = [len(values), *(int(dataset.sizes[dim]) for dim in dims)]
-        spread = [len(values), *(int(dataset.sizes[dim]) if dim in own else 1 for dim in dims)]
-        return np.ascontiguousarray(np.broadcast_to(values.reshape(spread), shape))
+        values = self.numbers(group, name, (*first, *own))
+        there = values.shape[: len(first)]
+        sizes = [int(dataset.sizes[dim]) for dim in dims]
+        values = values.reshape(
+            (*there, *(size if dim in own else 1 for dim, size in zip(dims, sizes, strict=True)))
+        )
+        return np.ascontiguousarray(np.broadcast_to(values, (*there, *sizes)))
 
     def _values(self, variable: Any, path: tuple[str, ...]) -> Any:
         if variable.size > CELLS_LIMIT:
