@@ -35,8 +35,8 @@ def combine(models: Sequence[ResponseModel], *, draws: int | None = None, seed: 
     Raises
     ------
     DataError
-        If lines, periods or starts differ, a KPI is there twice, draws differ in number and ``draws`` is not given,
-        or two models know other spend of the same line and periods.
+        If lines, periods or starts differ, a KPI is there twice, draws differ in number and ``draws`` is not
+        given, or two models know other spend of the same line and periods.
     """
     if not models:
         raise DataError("no models to combine", "give at least one")

@@ -1,8 +1,8 @@
 """Import an ad platform's budget simulator: for each campaign, what it says some budgets would bring (CSV).
 
-One row a campaign and budget: columns ``campaign``, ``budget`` and any of ``clicks``, ``conversions``, ``value``. A
-column ``current`` may mark each campaign's present budget with ``yes``. Between two budgets, and from nothing to the
-lowest, the response is a straight line; beyond the highest it is level.
+One row a campaign and budget: columns ``campaign``, ``budget`` and any of ``clicks``, ``conversions``, ``value``.
+A column ``current`` may mark each campaign's present budget with ``yes``. Between two budgets, and from nothing to
+the lowest, the response is a straight line; beyond the highest it is level.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read(path: str | Path, *, currency: str, period: Literal["day", "week"]) -> 
     current, marked = _current(table, rows)
     model = _model(kpis, lines, points, budgets, period)
     notes = [
-        "The points are the platform's own estimates, each campaign by itself: no measure of doubt, no carry-over.",
+        "The points are the platform's own estimates, each campaign by itself, without doubt or carry-over.",
         "What comes without these campaigns is not in the file: it counts as 0.",
     ]
     unmarked = [line for line, known in zip(lines, marked, strict=True) if not known]
