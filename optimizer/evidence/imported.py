@@ -21,6 +21,8 @@ from .recompute import TOLERANCE, Recomputation
 # The starter's horizon, and how far it lets a line move.
 PERIODS = {"week": 13, "day": 28}
 CHANGE = 0.3
+# From where a price is said to have moved.
+PRICE_MOVED = 0.05
 BASELINE_NOTE = (
     "What comes without the lines is taken as the mean of the fitted periods: the KPI less what the model "
     "gives the lines. It is no forecast."
@@ -195,16 +197,41 @@ def past(spend: Floats, length: int) -> Floats:
     return np.ascontiguousarray(spend[:, spend.shape[1] - min(length - 1, spend.shape[1]) :])
 
 
-def price_note(line: str, media: Floats, spend: Floats, unit: str) -> str:
-    """Say which price turned a curve on media into one on money, and how much it moved."""
-    on = (media > 0) & (spend > 0)
-    prices = spend[on] / media[on]
-    low, high = f"{prices.min():.4g}", f"{prices.max():.4g}"
-    moved = "always" if low == high else f"periods: {low} to {high}"
-    return (
-        f"{line}: the model's curve is on {unit}; it is put on money at the mean price of the fitted periods, "
-        f"{spend.sum() / media.sum():.4g} each ({moved})."
-    )
+@dataclass(frozen=True)
+class Price:
+    """What carries a line's curve from media to money: the mean price of the fitted periods, and its range."""
+
+    column: str
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, column: str, media: Floats, spend: Floats) -> Price:
+        """Price of media of (T,) for spend of (T,); its range is over periods with both."""
+        on = (media > 0) & (spend > 0)
+        mean = float(spend.sum() / media.sum())
+        prices = spend[on] / media[on] if on.any() else np.array([mean])
+        return cls(column, mean, float(prices.min()), float(prices.max()))
+
+
+def price_notes(prices: Mapping[str, Price]) -> list[str]:
+    """Say how curves on media became curves on money, and where the price moved."""
+    if not prices:
+        return []
+    notes = [
+        "Put on money at each line's mean price of the fitted periods, as the model's curves are on media: "
+        + ", ".join(f"{line} ({price.mean:.4g} for one of '{price.column}')" for line, price in prices.items())
+        + "."
+    ]
+    moved = [
+        f"{line} ({price.low:.4g} to {price.high:.4g})"
+        for line, price in prices.items()
+        if price.high > price.low * (1 + PRICE_MOVED)
+    ]
+    if moved:
+        notes.append(f"The price moved, which these curves do not show: {', '.join(moved)}.")
+    return notes
 
 
 def origin(source: str, files: Mapping[str, str | Path], **more: str | int | float) -> dict[str, Any]:

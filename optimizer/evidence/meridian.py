@@ -24,7 +24,7 @@ from ..curves import FAMILIES, Floats
 from ..errors import DataError, SpecError
 from ..response import ResponseModel
 from . import imported, netcdf
-from .imported import Import
+from .imported import Import, Price
 from .meridian_data import (
     CHANNEL,
     GEO,
@@ -269,15 +269,17 @@ def _formula(fit: _Fit, g: int, m: int) -> Floats:
 
 
 def _notes(fit: _Fit) -> list[str]:
-    data, notes = fit.data, []
+    data = fit.data
+    prices, unknown = {}, []
     for g, m in fit.lines:
-        line, media, spend = fit.name(g, m), data.media[g, :, m], data.spend[g, :, m]
+        media, spend = data.media[g, :, m], data.spend[g, :, m]
         if np.any((media > 0) & (spend > 0)):
-            notes.append(imported.price_note(line, media, spend, f"'{fit.spec.channels[fit.channels[m]].media}'"))
+            prices[fit.name(g, m)] = Price.of(fit.spec.channels[fit.channels[m]].media, media, spend)
         else:
-            notes.append(
-                f"{line}: no media in the data; its price is the channel's, its effect the model's guess."
-            )
+            unknown.append(fit.name(g, m))
+    notes = imported.price_notes(prices)
+    if unknown:
+        notes.append(f"Never on, so at the channel's price and with a guessed effect: {', '.join(unknown)}.")
     if fit.spec.revenue_per_kpi:
         low, high = data.worth.min(), data.worth.max()
         notes.append(

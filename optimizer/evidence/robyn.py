@@ -23,7 +23,7 @@ from ..curves import FAMILIES, Floats
 from ..errors import DataError
 from ..response import ResponseModel
 from . import imported
-from .imported import Import
+from .imported import Import, Price
 from .recompute import Recomputation, by_period, compare, draw_and_date
 from .robyn_data import Channel, RobynData, Solution, read_ensemble, read_model
 
@@ -274,14 +274,17 @@ def _check_kpi(fit: _Fit) -> None:
 
 def _notes(fit: _Fit) -> tuple[str, ...]:
     data, window = fit.data, fit.data.window
-    notes = []
-    for line, exposure, paid, media, spend in zip(
-        data.lines, data.exposures, data.spends, fit.media, fit.spend, strict=True
-    ):
-        if exposure != paid:
-            notes.append(imported.price_note(line, media[window], spend[window], f"'{exposure}'"))
-        if not fit.values("coefficient")[:, data.lines.index(line)].any():
-            notes.append(f"{line}: without any effect in this model.")
+    prices = {
+        line: Price.of(exposure, media[window], spend[window])
+        for line, exposure, paid, media, spend in zip(
+            data.lines, data.exposures, data.spends, fit.media, fit.spend, strict=True
+        )
+        if exposure != paid
+    }
+    notes = imported.price_notes(prices)
+    idle = [data.lines[i] for i in np.flatnonzero(~np.any(fit.values("coefficient") > 0, axis=0))]
+    if idle:
+        notes.append(f"Without any effect in this model: {', '.join(idle)}.")
     if data.organic:
         notes.append(f"Not lines, in what comes anyway: organic channels ({', '.join(data.organic)}).")
     if len(fit.solutions) > 1:
