@@ -133,6 +133,8 @@ def _fitted(file: Inference, path: Path, spec: MeridianSpec) -> _Fit:
     posterior["beta_gm"] = file.draws("beta_gm", (GEO, CHANNEL))[:, order]
     _check_ranges(posterior, channels, file)
     lines = [(g, m) for m in range(len(channels)) for g in range(len(data.geos))]
+    # Before the prices, which a channel without media has not.
+    unit = media_unit(data, channels)
     return _Fit(
         file=file.file,
         spec=spec,
@@ -142,7 +144,7 @@ def _fitted(file: Inference, path: Path, spec: MeridianSpec) -> _Fit:
         returns=file.draws("roi_m", (CHANNEL,)) if file.has("posterior", "roi_m") else None,
         lines=lines,
         price=np.array([price(data, g, m, channels[m]) for g, m in lines]),
-        media_unit=media_unit(data, channels),
+        media_unit=unit,
         kpi_unit=kpi_unit(data),
     )
 

@@ -70,7 +70,10 @@ class MeridianData:
 
 
 def check_channels(channels: list[str], spec: MeridianSpec, file: Inference) -> None:
-    """Raise SpecError unless the config names the model's channels, all of them."""
+    """Raise SpecError unless the config names all of the model's channels, and the column of its geos."""
+    geos = file.names("posterior", GEO)
+    if spec.geo is None and len(geos) != 1:
+        raise SpecError(f"the model has {len(geos)} geos", "name the column that holds them", path=("geo",))
     for name in spec.channels:
         if name not in channels:
             hint = f"its channels are: {', '.join(channels)}"
@@ -147,8 +150,6 @@ def check_fitted(file: Inference, data: MeridianData, spec: MeridianSpec) -> Non
             file=data.file,
         )
     geos = file.names("posterior", GEO)
-    if spec.geo is None and len(geos) != 1:
-        raise SpecError(f"the model has {len(geos)} geos", "name the column that holds them", path=("geo",))
     if spec.geo is not None and sorted(geos) != data.geos:
         odd = sorted(set(geos) ^ set(data.geos))
         raise DataError(

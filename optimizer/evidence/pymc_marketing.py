@@ -180,9 +180,7 @@ def _fit(file: Inference, spec: _Attributes) -> _Fit:
     target = file.numbers("constant_data", "target_data", ("date", *dims))
     unit = np.repeat(file.spread("constant_data", "target_scale", dims).ravel(), len(channels))
     stored = {
-        name: file.numbers("posterior", name, (*netcdf.SAMPLE, "date", *axes)).reshape(
-            len(next(iter(shape.values()))), len(target), -1
-        )
+        name: _flat_cells(file.numbers("posterior", name, (*netcdf.SAMPLE, "date", *axes)))
         for name in (SCALED, ORIGINAL)
         if file.has("posterior", name)
     }
@@ -214,6 +212,12 @@ def _flat(values: Floats) -> Floats:
     return np.ascontiguousarray(values.reshape(len(values), -1))
 
 
+def _flat_cells(values: Floats) -> Floats:
+    """Put chains one after the other, and lines on one axis: (D, T, L)."""
+    chains, draws, periods = values.shape[:3]
+    return values.reshape(chains * draws, periods, -1)
+
+
 def _cells(file: Inference, axes: Sequence[str]) -> list[tuple[str, ...]]:
     return list(itertools.product(*(file.names("posterior", axis) for axis in axes)))
 
@@ -238,7 +242,8 @@ def _check_names(file: Inference, spec: _Attributes, channels: list[str], dims: 
                 path=("posterior", "channel"),
                 file=file.file,
             )
-    for dim in dims:
+    dated = ("date",) if "date" in file.group("posterior").dims else ()
+    for dim in (*dated, *dims):
         if file.names("constant_data", dim) != file.names("posterior", dim):
             what = f"'{dim}' differs between 'posterior' and 'constant_data'"
             raise DataError(what, "save the model again", path=("posterior", dim), file=file.file)

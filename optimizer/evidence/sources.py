@@ -34,7 +34,8 @@ def read(source: str, file: Path, currency: str, kpi: str | None, options: Mappi
         if value is not None and name not in wanted:
             owner = next(other for other, its in OPTIONS.items() if name in its)
             raise SpecError(f"--{name} belongs to {owner}, not to {source}", "leave it out")
-        if value is None and wanted.get(name):
+    for name, needed in wanted.items():
+        if needed and options[name] is None:
             raise SpecError(f"{source} needs --{name}", f"see 'campaign-optimizer import --help' for --{name}")
     if len(currency) != 3 or not currency.isascii() or not currency.isupper():
         raise SpecError(f"{currency!r} is not a currency code", "three capital letters, such as EUR, GBP or USD")
