@@ -253,3 +253,79 @@ def pymc_model(
         "cost_per_unit": "null",
     }
     return write_groups(path, {"posterior": posterior, "constant_data": constant}, attributes)
+
+
+def _quantile_scale(rows: int, share: float) -> float:
+    """R's quantile of 1 .. rows (type 7), rounded."""
+    return float(round(float(np.quantile(np.arange(1, rows + 1), share))))
+
+
+def robyn_model(
+    folder: Path, *, adstock: str = "geometric", version: str = "v3.12.1", exposure: bool = False
+) -> Path:
+    """Write a Robyn export of two channels; with ``exposure`` one is modelled on impressions."""
+    rng = np.random.default_rng(8)
+    rows, start, end = 40, 5, 36
+    media = {"tv": rng.gamma(2.0, 500.0, rows), "web": rng.gamma(2.0, 100.0, rows)}
+    spend = dict(media)
+    seen = {"tv": "tv", "web": "web_seen" if exposure else "web"}
+    if exposure:
+        media["web_seen"] = media.pop("web") * 30.0 * rng.uniform(0.9, 1.1, rows)
+    hyper: dict[str, list[float]] = {}
+    summary: list[dict[str, Any]] = [
+        {"variable": "(Intercept)", "coef": 50_000, "decompAgg": 50_000.0 * (end - start + 1)}
+    ]
+    for name, column in seen.items():
+        alpha, gamma = rng.uniform(0.6, 2.0), rng.uniform(0.3, 1.0)
+        hyper |= {f"{column}_alphas": [alpha], f"{column}_gammas": [gamma]}
+        if adstock == "geometric":
+            theta = rng.uniform(0.1, 0.5)
+            hyper[f"{column}_thetas"] = [theta]
+            weights = theta ** np.arange(rows)
+        else:
+            shape, share = rng.uniform(0.5, 3.0), rng.uniform(0.02, 0.1)
+            hyper |= {f"{column}_shapes": [shape], f"{column}_scales": [share]}
+            lam = _quantile_scale(rows, share)
+            if adstock == "weibull_pdf":
+                weights = _weibull_pdf(rows, lam, shape)
+            else:
+                weights = np.cumprod([1.0, *np.exp(-((np.arange(1, rows) / lam) ** shape))])
+        carried = plain_adstock(media[column], weights)[start - 1 : end]
+        half = gamma * carried.max() + (0.0 if version >= "v3.12" else (1 - gamma) * carried.min())
+        coefficient = float(rng.uniform(1e4, 1e5))
+        brought = coefficient * carried**alpha / (carried**alpha + half**alpha)
+        summary.append(
+            {"variable": column, "coef": coefficient, "decompAgg": brought.sum(), "mean_spend": spend[name].mean()}
+        )
+    total = sum(part["decompAgg"] for part in summary)
+    dates = pd.date_range("2025-01-06", periods=rows, freq="W-MON")
+    raw = [
+        {
+            "DATE": str(day.date()),
+            "revenue": total / (end - start + 1),
+            "events": "na",
+            **{name: float(values[row]) for name, values in {**spend, **media}.items()},
+        }
+        for row, day in enumerate(dates)
+    ]
+    document = {
+        "InputCollect": {
+            "version": [f"Robyn (dev) {version} [R-4.2.2]"],
+            "adstock": [adstock],
+            "date_var": ["DATE"],
+            "dep_var": ["revenue"],
+            "dep_var_type": ["revenue"],
+            "paid_media_spends": list(spend),
+            "paid_media_vars": list(seen.values()),
+            "paid_media_total": [sum(values[start - 1 : end].sum() for values in spend.values())],
+            "organic_vars": [],
+            "rollingWindowStartWhich": [start],
+            "rollingWindowEndWhich": [end],
+        },
+        "ModelsCollect": {"conv_msg": ["NRMSE NOT converged"]},
+        "ExportedModel": {"select_model": ["1_2_3"], "summary": summary, "hyper_values": hyper},
+        "Extras": {"raw_data": raw},
+    }
+    path = folder / "RobynModel-1_2_3.json"
+    path.write_text(json.dumps(document))
+    return path

@@ -52,6 +52,8 @@ def read(path: str | Path, *, currency: str, period: Literal["day", "week"]) -> 
     header = columns(path)
     kpis = [name for name in KPIS if name in header]
     if not kpis:
+        # A file that is no such table at all says so first.
+        read_table(path, {"campaign": (), "budget": ()})
         raise DataError(f"none of the columns {', '.join(KPIS)}", "give at least one of them", file=str(path))
     more = [CURRENT] if CURRENT in header else []
     table = read_table(path, dict.fromkeys(("campaign", "budget", *kpis, *more), ()))

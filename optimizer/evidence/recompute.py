@@ -107,8 +107,10 @@ def compare(
     mismatch = np.abs(ours - theirs) / held
     worst = np.unravel_index(int(np.argmax(mismatch)), mismatch.shape)
     kpi, line = place
-    if mismatch[worst] > TOLERANCE:
-        many = int((mismatch > TOLERANCE).sum())
+    # Said this way round NaN is a mismatch too.
+    bad = ~(mismatch <= TOLERANCE)
+    if bad.any():
+        many = int(bad.sum())
         cell = name(tuple(int(index) for index in worst))
         raise DataError(
             f"'{line}', {cell}: {against} is {theirs[worst]:.6g}, recomputed from the parameters it is "
