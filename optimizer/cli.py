@@ -247,11 +247,17 @@ def _check_scenario(file: Path) -> None:
 
 
 def _check_history(file: Path, config: Path) -> None:
+    from .evidence import checks
     from .evidence.fit import check_history
-    from .report.fitting import print_history
+    from .report.fitting import print_data_findings, print_history
 
+    report = checks.check(file, config)
+    if report.failed:
+        print_data_findings(_console(), report)
+        raise typer.Exit(FINDING)
     history, spec = check_history(file, config)
     print_history(_console(), history, spec)
+    print_data_findings(_console(), report)
 
 
 def _solve(file: Path) -> tuple[Scenario, Plan]:

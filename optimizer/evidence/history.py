@@ -59,6 +59,22 @@ class LongSpec(Spec):
     spend: Name
 
 
+class ChecksSpec(Spec):
+    """What `checks` should know of the data.
+
+    ``decision`` is the day the plan is decided, today unless given; nothing may be dated after it. ``fresh`` is
+    how many periods old the latest row may be then. ``currency`` names a column that holds the currency of each
+    row. ``at_most`` names KPIs that another can never be below, such as ``{purchases: clicks}``. ``recorded``
+    gives columns the column of the day on which their values were known.
+    """
+
+    decision: Day | None = None
+    fresh: Annotated[int, Field(ge=1, le=1000)] = 4
+    currency: Name | None = None
+    at_most: dict[Name, Name] = Field(default_factory=dict)
+    recorded: dict[Name, Name] = Field(default_factory=dict)
+
+
 class FitSpec(Spec):
     """The ``fit`` config: which columns to read and how to fit them. Periods count days or weeks.
 
@@ -83,6 +99,7 @@ class FitSpec(Spec):
     block: Annotated[int, Field(ge=1, le=365)] = 8
     forecast: Annotated[int, Field(ge=1, le=730)] = 26
     carryover: Annotated[int, Field(ge=1, le=MAX_LENGTH)] = 8
+    checks: ChecksSpec = ChecksSpec()
 
     @model_validator(mode="before")
     @classmethod
@@ -108,7 +125,19 @@ class FitSpec(Spec):
             if name in self.lines:
                 raise SpecError(f"'{name}' is also a line", "rename one of them", path=("kpis", name))
         self._check_each_once()
+        self._check_the_checks()
         return self
+
+    def _check_the_checks(self) -> None:
+        for name, most in self.checks.at_most.items():
+            for kpi in (name, most):
+                if kpi not in self.kpis:
+                    hint = f"KPIs are: {', '.join(self.kpis)}"
+                    raise SpecError(f"'{kpi}' is no KPI", hint, path=("checks", "at_most", name))
+        if self.checks.currency is not None and self.currency is None:
+            raise SpecError(
+                "nothing says what the currency should be", "state 'currency'", path=("checks", "currency")
+            )
 
     def _check_each_once(self) -> None:
         """A column has one role; KPIs may share columns with each other, not with anything else."""
@@ -182,8 +211,8 @@ def load_history(path: str | Path, spec: FitSpec) -> History:
         If the config names a column, label or filter value that the file does not hold.
     """
     path = Path(path)
-    table = read(path, _columns(spec))
-    repairs = _filter(table, spec)
+    table = read(path, named_columns(spec))
+    repairs = keep_rows(table, spec)
     days = [cell_day(table, row, spec.date) for row in range(len(table.places))]
     if spec.long is None:
         order = sorted(range(len(days)), key=days.__getitem__)
@@ -212,7 +241,7 @@ def load_history(path: str | Path, spec: FitSpec) -> History:
     )
 
 
-def _columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
+def named_columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
     """Every column the config names, with the field that names it."""
     named: dict[str, tuple[str | int, ...]] = {spec.date: ("date",)}
     named |= {column: ("filter", column) for column in spec.filter}
@@ -226,7 +255,7 @@ def _columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
     return named | {column: ("controls", i) for i, column in enumerate(spec.controls)}
 
 
-def _filter(table: Table, spec: FitSpec) -> list[str]:
+def keep_rows(table: Table, spec: FitSpec) -> list[str]:
     """Keep the rows the config asks for; say how many are left aside."""
     before = len(table.places)
     for column, value in spec.filter.items():

@@ -36,7 +36,9 @@ class Inference:
             raise DataError(f"the file has no group '{name}'", hint, path=(name,), file=self.file)
         if name not in self._open:
             try:
-                self._open[name] = xr.open_dataset(self.file, group=name, engine="h5netcdf")
+                # Dimensions without names get some, so that a variable that has them can be refused by name.
+                opened = xr.open_dataset(self.file, group=name, engine="h5netcdf", phony_dims="access")
+                self._open[name] = opened
             except Exception as error:  # whatever a damaged file makes the reader raise
                 raise _unreadable(error, self.file, (name,)) from None
         return self._open[name]

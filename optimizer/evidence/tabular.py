@@ -86,7 +86,8 @@ def _bytes(path: Path) -> bytes:
     return raw
 
 
-def _check_columns(header: Sequence[str], wanted: Wanted, file: str) -> None:
+def check_columns(header: Sequence[str], wanted: Wanted, file: str) -> None:
+    """Raise unless every wanted column is there once."""
     for column, field in wanted.items():
         if column not in header:
             near = difflib.get_close_matches(column, header, n=3, cutoff=0.5) or list(header)[:12]
@@ -120,7 +121,7 @@ def _read_csv(raw: bytes, file: str, wanted: Wanted) -> Table:
     rows, places = [], []
     try:
         header = next(reader)
-        _check_columns(header, wanted, file)
+        check_columns(header, wanted, file)
         spots = {column: header.index(column) for column in wanted}
         for row in reader:
             if not row:
@@ -146,7 +147,7 @@ def _read_parquet(raw: bytes, file: str, wanted: Wanted) -> Table:
 
     try:
         source = pq.ParquetFile(pa.BufferReader(raw))
-        _check_columns(list(source.schema_arrow.names), wanted, file)
+        check_columns(list(source.schema_arrow.names), wanted, file)
         _check_rows(int(source.metadata.num_rows), file)
         content = source.read(columns=list(wanted))
         cells = {column: content.column(column).to_pylist() for column in wanted}
