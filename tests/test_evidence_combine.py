@@ -85,6 +85,14 @@ def test_models_that_do_not_go_together(change: dict[str, Any], words: str) -> N
         combine([first, second])
 
 
+def test_slightly_other_spend_is_told() -> None:
+    first = one("orders")
+    second = replace(one("reach"), history=first.history * [[1.05], [1.0], [1.0]])
+    found = combine([first, second])
+    assert np.array_equal(found.history, first.history)
+    assert any(note.endswith("one is used: line0.") for note in found.notes)
+
+
 def test_a_single_baseline_holds_for_all_periods() -> None:
     first = one("orders")
     second = replace(one("reach", periods=1), history=first.history[:, 1:])

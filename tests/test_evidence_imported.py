@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -71,6 +72,16 @@ def test_the_starter_spends_what_was_spent() -> None:
     assert data["constraints"]["budget"]["total"] == 391.605
     assert data["lines"][0]["channel"] == "tv"
     assert data["kpis"]["orders"]["direction"] == "maximize"
+
+
+def test_attributes_do_not_hide_a_lines_own_fields() -> None:
+    found = replace(made(), attributes={"line1": {"price": "high", "line": "x", "geo": "north"}})
+    line = found.starter("response.nc")["lines"][1]
+    assert {key: line[key] for key in ("price_", "line_", "geo")} == {
+        "price_": "high",
+        "line_": "x",
+        "geo": "north",
+    }
 
 
 def test_the_starter_asks_for_what_it_cannot_know() -> None:

@@ -218,6 +218,16 @@ def test_broken_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert meridian.read(model, bom, config, currency="EUR").model.draws == 6
 
 
+def test_returns_of_a_part_of_the_periods_can_be_left_out(tmp_path: Path) -> None:
+    model, data, config = meridian_geo(tmp_path)
+    bad = posterior_changed(model, tmp_path / "part.nc", lambda p: p.assign(roi_m=p["roi_m"] * 1.3))
+    with pytest.raises(DataError, match="roi_m"):
+        meridian.read(bad, data, config, currency="EUR")
+    config.write_text(config.read_text() + "check_returns: false\n")
+    found = meridian.read(bad, data, config, currency="EUR")
+    assert any("only its formula was recomputed" in note for note in found.model.notes)
+
+
 def test_options_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, data, _ = meridian_geo(tmp_path)
     assert "needs --data" in refused(capsys, tmp_path / "out", "meridian", model)

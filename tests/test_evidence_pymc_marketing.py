@@ -140,6 +140,7 @@ def test_changed_posteriors_are_refused(tmp_path, capsys, change, words) -> None
         (lambda c: c.assign(channel_data=-c["channel_data"]), "negative spend"),
         (lambda c: c.assign(target_scale=c["target_scale"] * 2), "the target's scale is"),
         (swap, "the channels are tv, web in 'posterior' and web, tv in 'constant_data'"),
+        (lambda c: c.assign(channel_scale=c["channel_scale"] * 0), "constant_data.channel_scale: a scale of 0"),
         (lambda c: c.drop_vars("channel_scale"), "constant_data.channel_scale: the variable is missing"),
         (lambda c: c.isel(date=[0, 1, 2, 4, *range(5, 25)]), "'date' differs between"),
         (lambda c: c.assign_coords(date=range(25)), "'date' differs between"),

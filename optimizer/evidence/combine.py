@@ -11,8 +11,9 @@ from ..curves import Floats
 from ..errors import DataError
 from ..response import BY_DRAW, ResponseModel
 
-# How far two models may differ in the spend they know of the same periods.
-SAME = 0.01
+# How far two models may differ in the spend they know of the same periods, without a word and at all: curves put
+# on money at a mean price see spend at that price.
+SAME, APART = 0.01, 0.5
 
 
 def combine(models: Sequence[ResponseModel], *, draws: int | None = None, seed: int = 1) -> ResponseModel:
@@ -59,6 +60,8 @@ def combine(models: Sequence[ResponseModel], *, draws: int | None = None, seed: 
         for name in ("family", "length", "normalised", "carryover", "after")
     }
     notes = [note if len(models) == 1 else f"{', '.join(m.kpis)}: {note}" for m in models for note in m.notes]
+    history, differ = _history(models)
+    notes += differ
     if draws is not None:
         notes.append(
             f"{draws} draws, drawn from each model by itself (seed {seed}): their doubts count as unrelated."
@@ -73,7 +76,7 @@ def combine(models: Sequence[ResponseModel], *, draws: int | None = None, seed: 
         baseline=_baseline(models, picks),
         points=_points(models),
         observed=_observed(models),
-        history=_history(models),
+        history=history,
         start=first.start,
         period=first.period,
         notes=tuple(notes),
@@ -156,15 +159,19 @@ def _observed(models: Sequence[ResponseModel]) -> Floats:
     return found
 
 
-def _history(models: Sequence[ResponseModel]) -> Floats:
-    """The longest; the others must agree with its end."""
+def _history(models: Sequence[ResponseModel]) -> tuple[Floats, list[str]]:
+    """The longest, and a note where another differs from its end."""
     longest = max((model.history for model in models), key=lambda history: history.shape[1])
+    level = np.maximum(longest.mean(axis=1) if longest.size else np.zeros(len(longest)), 1e-300)
+    notes = []
     for model in models:
         same = longest[:, longest.shape[1] - model.history.shape[1] :]
-        level = np.maximum(longest.mean(axis=1, keepdims=True) if longest.size else 0.0, 1e-300)
-        off = np.abs(model.history - same) > SAME * level
-        if off.any():
-            line = model.lines[int(np.argwhere(off)[0][0])]
+        off = np.abs(model.history - same).max(axis=1, initial=0.0) / level
+        if np.any(off > APART):
+            line = model.lines[int(np.argmax(off))]
             what = f"the models of {models[0].kpis[0]} and {model.kpis[0]} know other spend of '{line}'"
             raise DataError(what, "fit or import them from the same spend", path=("history", line))
-    return longest
+        if np.any(off > SAME):
+            lines = [line for line, much in zip(model.lines, off, strict=True) if much > SAME]
+            notes.append(f"The models know slightly other spend before the plan; one is used: {', '.join(lines)}.")
+    return longest, notes

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..constraints import Line
 from ..curves import Floats
 from ..errors import DataError, SpecError
 from ..response import ResponseModel, file_hash
@@ -119,7 +120,7 @@ class Import:
             "currency": self.currency,
             "horizon": {"start": start.isoformat(), "periods": periods, "every": every},
             "lines": [
-                {"name": name, "current": spend, **self.attributes.get(name, {})}
+                {"name": name, "current": spend, **_selectable(self.attributes.get(name, {}))}
                 for name, spend in zip(self.model.lines, current, strict=True)
             ],
             "kpis": {
@@ -145,6 +146,12 @@ class Import:
         if kpi is not None and kpi not in names:
             raise SpecError(f"there is no KPI '{kpi}'", f"there are: {', '.join(names)}")
         return kpi or names[0]
+
+
+def _selectable(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Attributes under names that a scenario's line has no other use for."""
+    taken = {*Line.model_fields, "line"}
+    return {f"{name}_" if name in taken else name: value for name, value in attributes.items()}
 
 
 def timing(dates: Sequence[date], file: str, path: tuple[str, ...]) -> tuple[str, date]:

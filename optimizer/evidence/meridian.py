@@ -133,6 +133,7 @@ def _fitted(file: Inference, path: Path, spec: MeridianSpec) -> _Fit:
     posterior["beta_gm"] = file.draws("beta_gm", (GEO, CHANNEL))[:, order]
     _check_ranges(posterior, channels, file)
     lines = [(g, m) for m in range(len(channels)) for g in range(len(data.geos))]
+    stored = file.has("posterior", "roi_m")
     # Before the prices, which a channel without media has not.
     unit = media_unit(data, channels)
     return _Fit(
@@ -141,7 +142,7 @@ def _fitted(file: Inference, path: Path, spec: MeridianSpec) -> _Fit:
         data=data,
         channels=channels,
         posterior=posterior,
-        returns=file.draws("roi_m", (CHANNEL,)) if file.has("posterior", "roi_m") else None,
+        returns=file.draws("roi_m", (CHANNEL,)) if stored and spec.check_returns else None,
         lines=lines,
         price=np.array([price(data, g, m, channels[m]) for g, m in lines]),
         media_unit=unit,
@@ -289,7 +290,7 @@ def _notes(fit: _Fit) -> list[str]:
             f"(periods: {low:.6g} to {high:.6g})."
         )
     if fit.returns is None:
-        notes.append("The file holds no returns of Meridian's own (roi_m): only its formula was recomputed.")
+        notes.append("Not held against Meridian's own returns (roi_m): only its formula was recomputed.")
     return notes
 
 

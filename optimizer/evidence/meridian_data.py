@@ -33,7 +33,9 @@ class MeridianSpec(Spec):
     """What neither the posterior nor its data say: which columns were used, and the model's settings.
 
     ``max_lag``, ``adstock`` and ``hill_before_adstock`` are those of Meridian's ``ModelSpec``; a channel's own
-    ``adstock`` comes first. ``geo`` and ``population`` belong to geo models.
+    ``adstock`` comes first. ``geo`` and ``population`` belong to geo models. ``check_returns: false`` belongs to
+    models whose returns (``roi_m``) are for a part of the periods (``roi_calibration_period``): it leaves them out
+    of the recomputation, which the notes then say.
     """
 
     time: Name = "time"
@@ -45,6 +47,7 @@ class MeridianSpec(Spec):
     max_lag: Annotated[int, Field(ge=0, lt=MAX_LENGTH)] = 8
     adstock: Literal["geometric", "binomial"] = "geometric"
     hill_before_adstock: bool = False
+    check_returns: bool = True
 
     @model_validator(mode="after")
     def _whole(self) -> MeridianSpec:

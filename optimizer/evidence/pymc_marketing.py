@@ -184,6 +184,11 @@ def _fit(file: Inference, spec: _Attributes) -> _Fit:
         for name in (SCALED, ORIGINAL)
         if file.has("posterior", name)
     }
+    spend_unit = file.spread("constant_data", "channel_scale", axes).ravel()
+    for name, scale in (("channel_scale", spend_unit), ("target_scale", unit)):
+        if np.any(scale <= 0):
+            what, path = f"a scale of {scale.min():g}", ("constant_data", name)
+            raise DataError(what, "fit without channels that were never on", path=path, file=file.file)
     if ORIGINAL not in stored:
         _check_target_scale(file, spec, target, dims)
     if np.any(spend < 0):
@@ -198,7 +203,7 @@ def _fit(file: Inference, spec: _Attributes) -> _Fit:
         saturation=form,
         shape=shape,
         spend=np.ascontiguousarray(spend),
-        spend_unit=file.spread("constant_data", "channel_scale", axes).ravel(),
+        spend_unit=spend_unit,
         kpi=target.reshape(len(target), -1).sum(axis=1),
         kpi_unit=unit,
         stored=stored,
