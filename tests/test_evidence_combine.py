@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from conftest import make_model, scenario_on_file
 
 from optimizer import DataError, ResponseModel, simulate
 from optimizer.evidence.combine import combine
+from optimizer.response import BY_DRAW
 
 LINES = ("line0", "line1", "line2")
 
@@ -60,6 +61,13 @@ def test_different_draws_are_drawn_anew_when_asked() -> None:
     assert len({tuple(each) for each in where}) == 6
     assert any("seed 2" in note for note in found.notes)
     assert not np.array_equal(found.scale, combine([first, second], draws=6, seed=3).scale)
+
+
+def test_every_part_of_a_model_is_combined() -> None:
+    """A part that a model gains must be put together too, or it would be lost without a word."""
+    together = {"kpis", "lines", *BY_DRAW, "family", "length", "normalised", "carryover", "after", "points"}
+    together |= {"baseline", "observed", "history", "start", "period", "notes", "attributes"}
+    assert {field.name for field in fields(ResponseModel)} == together
 
 
 def test_odd_lines_are_listed() -> None:

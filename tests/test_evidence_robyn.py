@@ -72,6 +72,19 @@ def test_the_command_writes_everything(tmp_path: Path, capsys: pytest.CaptureFix
     assert (out / "response.nc").stat().st_size > 1000
 
 
+def test_impossible_weibulls_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value, words in (
+        ("tv_shapes", 99999.0, "shape is not from 0 to 20"),
+        ("tv_scales", 1.5, "scale is not from 0 to 1"),
+        ("tv_shapes", 0.0, "without carry-over"),
+    ):
+        path = robyn_model(tmp_path, adstock="weibull_pdf")
+        document = json.loads(path.read_text())
+        document["ExportedModel"]["hyper_values"][name] = [value]
+        path.write_text(json.dumps(document))
+        assert words in refused(capsys, tmp_path / "out", "robyn", path)
+
+
 def edit(document: dict[str, Any], place: list[Any], value: Any) -> None:
     for part in place[:-1]:
         document = document[part]

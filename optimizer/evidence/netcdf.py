@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..errors import DataError
 # A compressed variable may say it is far larger than its file; more numbers than this are not unpacked.
 CELLS_LIMIT = 100_000_000
 SAMPLE = ("chain", "draw")
+NOWHERE: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Inference:
             )
         return [str(name) for name in self._values(dataset[dim], (group, dim))]
 
-    def values(self, group: str, name: str, dims: Sequence[str]) -> Any:
+    def values(self, group: str, name: str, dims: Sequence[str], at: Mapping[str, int] = NOWHERE) -> Any:
         """Return a variable's values in the order of ``dims``, whatever they are; see `numbers`."""
         dataset = self.group(group)
         if name not in dataset:
@@ -71,17 +73,24 @@ class Inference:
                 path=(group, name),
                 file=self.file,
             )
-        return self._values(found.transpose(*dims), (group, name))
+        return self._values(found.transpose(*dims).isel(dict(at)), (group, name))
 
-    def numbers(self, group: str, name: str, dims: Sequence[str]) -> Floats:
+    def numbers(self, group: str, name: str, dims: Sequence[str], at: Mapping[str, int] = NOWHERE) -> Floats:
         """Return a variable as finite numbers.
+
+        Parameters
+        ----------
+        dims : sequence of str
+            What it must be by; the result's axes.
+        at : mapping
+            Positions along some of them, which are then no axes: only that part is read.
 
         Raises
         ------
         DataError
             If it is missing, has other dimensions, or holds text, NaN or infinity; the first bad cell is named.
         """
-        found = self.values(group, name, dims)
+        found = self.values(group, name, dims, at)
         if found.dtype.kind not in "fiub":
             raise DataError(
                 "the variable does not hold numbers", "save the model again", path=(group, name), file=self.file
@@ -89,7 +98,9 @@ class Inference:
         values = np.asarray(found, dtype=np.float64)
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
-            cell = ", ".join(f"{dim} {index}" for dim, index in zip(dims, bad[0], strict=True))
+            left = [dim for dim in dims if dim not in at]
+            place = [*zip(left, bad[0], strict=True), *at.items()]
+            cell = ", ".join(f"{dim} {index}" for dim, index in place)
             raise DataError(
                 f"{len(bad):,} of {values.size:,} numbers are NaN or infinite, first {cell or 'the only one'}",
                 "the sampler failed there: fit again",

@@ -53,7 +53,7 @@ class _Fit:
     spend_unit: Floats
     kpi: Floats
     kpi_unit: Floats
-    stored: dict[str, Floats]
+    stored: tuple[str, ...]
     dates: list[date]
     cells: list[tuple[str, ...]]
     dims: tuple[str, ...]
@@ -86,8 +86,8 @@ def read(path: str | Path, *, currency: str, kpi: str | None = None) -> Import:
         spec = _Attributes(file)
         fit = _fit(file, spec)
         kpi = kpi or spec.text("target_column")
-    model = _model(fit, kpi)
-    checks, brought = _recompute(model, fit)
+        model = _model(fit, kpi)
+        checks, brought = _recompute(model, fit, file)
     period, start = imported.timing(fit.dates, fit.file, ("constant_data", "date"))
     notes = [
         imported.BASELINE_NOTE,
@@ -179,11 +179,7 @@ def _fit(file: Inference, spec: _Attributes) -> _Fit:
     spend = file.numbers("constant_data", "channel_data", ("date", *axes)).reshape(-1, len(_cells(file, axes))).T
     target = file.numbers("constant_data", "target_data", ("date", *dims))
     unit = np.repeat(file.spread("constant_data", "target_scale", dims).ravel(), len(channels))
-    stored = {
-        name: _flat_cells(file.numbers("posterior", name, (*netcdf.SAMPLE, "date", *axes)))
-        for name in (SCALED, ORIGINAL)
-        if file.has("posterior", name)
-    }
+    stored = tuple(name for name in (SCALED, ORIGINAL) if file.has("posterior", name))
     spend_unit = file.spread("constant_data", "channel_scale", axes).ravel()
     for name, scale in (("channel_scale", spend_unit), ("target_scale", unit)):
         if np.any(scale <= 0):
@@ -215,12 +211,6 @@ def _fit(file: Inference, spec: _Attributes) -> _Fit:
 
 def _flat(values: Floats) -> Floats:
     return np.ascontiguousarray(values.reshape(len(values), -1))
-
-
-def _flat_cells(values: Floats) -> Floats:
-    """Put chains one after the other, and lines on one axis: (D, T, L)."""
-    chains, draws, periods = values.shape[:3]
-    return values.reshape(chains * draws, periods, -1)
 
 
 def _cells(file: Inference, axes: Sequence[str]) -> list[tuple[str, ...]]:
@@ -357,7 +347,7 @@ def _check_ranges(fit: _Fit, values: Mapping[str, Floats]) -> None:
             )
 
 
-def _recompute(model: ResponseModel, fit: _Fit) -> tuple[list[Recomputation], Floats]:
+def _recompute(model: ResponseModel, fit: _Fit, file: Inference) -> tuple[list[Recomputation], Floats]:
     """Compare with the library's formula and with the contributions in the file, by draw and period.
 
     Also returns what all lines bring a period: (D,).
@@ -369,13 +359,22 @@ def _recompute(model: ResponseModel, fit: _Fit) -> tuple[list[Recomputation], Fl
         total += ours.mean(axis=1)
         theirs = {FORMULA: _formula(fit, i)}
         if SCALED in fit.stored:
-            theirs["the stored contribution"] = fit.stored[SCALED][:, :, i] * fit.kpi_unit[i]
+            theirs["the stored contribution"] = _stored(fit, file, SCALED, i) * fit.kpi_unit[i]
         if ORIGINAL in fit.stored:
-            theirs["the stored contribution (original scale)"] = fit.stored[ORIGINAL][:, :, i]
+            theirs["the stored contribution (original scale)"] = _stored(fit, file, ORIGINAL, i)
         checks += [
             compare(ours, numbers, (kpi, line), against, name, fit.file) for against, numbers in theirs.items()
         ]
     return checks, total
+
+
+def _stored(fit: _Fit, file: Inference, name: str, i: int) -> Floats:
+    """One line's contribution in the file: (D, T). Those of all lines at once may not fit into memory."""
+    axes = (*fit.dims, "channel")
+    spot = np.unravel_index(i, [len(file.names("posterior", axis)) for axis in axes])
+    at = {axis: int(index) for axis, index in zip(axes, spot, strict=True)}
+    found = file.numbers("posterior", name, (*netcdf.SAMPLE, "date", *axes), at)
+    return found.reshape(-1, found.shape[-1])
 
 
 def _formula(fit: _Fit, i: int) -> Floats:

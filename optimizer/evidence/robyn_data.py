@@ -24,6 +24,8 @@ FIELDS = {"alphas": "alpha", "gammas": "gamma", "thetas": "theta", "shapes": "sh
 VERSION = re.compile(r"v(\d+)\.(\d+)")
 # The first version whose inflexion starts at zero.
 FROM_ZERO = (3, 12)
+# As Robyn's own limits have it.
+MOST_SHAPE = 20
 Place = tuple[str | int, ...]
 
 
@@ -332,7 +334,7 @@ def _check_channel(line: str, channel: Channel, file: str, path: Place) -> None:
         "alpha is not above 0": channel.alpha > 0,
         "gamma is not above 0 and up to 1": 0 < channel.gamma <= 1,
         "theta is not from 0 to below 1": 0 <= channel.theta < 1,
-        "shape is negative": channel.shape >= 0,
+        f"shape is not from 0 to {MOST_SHAPE}": 0 <= channel.shape <= MOST_SHAPE,
         "scale is not from 0 to 1": 0 <= channel.scale <= 1,
     }
     for what, good in checks.items():
