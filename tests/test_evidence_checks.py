@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from peer_files import PEERS, needs
 
-from optimizer import DataError, SpecError
+from optimizer import DataError, OptimizerError, SpecError, documents
 from optimizer.cli import main
 from optimizer.evidence.checks import Report, check
+from optimizer.evidence.history import FitSpec, load_history
 
 WEEKS = 60
 TODAY = date(2024, 3, 4)
@@ -232,3 +234,44 @@ def test_what_is_no_table_is_one_error(tmp_path: Path) -> None:
         check(tmp_path / "h.csv", tmp_path / "fit.yaml")
     with pytest.raises(DataError):
         check(tmp_path, tmp_path / "fit.yaml")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_a_fit_refuses_is_found(tmp_path: Path, seed: int) -> None:
+    """Some cells at random made bad, or rows dropped or doubled: reading and checking agree."""
+    rng = np.random.default_rng(seed)
+    long = bool(seed % 2)
+    table, config = (long_frame(), LONG) if long else (frame(), CONFIG)
+    if rng.random() < 0.5:
+        config = config.replace("{rows: TV}", "{rows: TV, blank: zero}").replace(
+            "tv_cost}", "tv_cost, blank: zero}"
+        )
+    table = table.astype(object)
+    for _ in range(int(rng.integers(0, 3))):
+        spot = int(rng.integers(len(table))), int(rng.integers(4))
+        table.iloc[spot] = [None, "na", "x", -3, "2023-03-06", 1e300, "1,5", 7.5][int(rng.integers(8))]
+    if rng.random() < 0.2:
+        table = table.drop(index=int(rng.integers(len(table))))
+    if rng.random() < 0.2:
+        table = pd.concat([table, table.iloc[[int(rng.integers(len(table)))]]])
+    found = report(tmp_path, table, config)
+    spec = documents.check(documents.read(tmp_path / "fit.yaml"), FitSpec)
+    beyond = {"leakage", "ratio", "currency", "constant"}
+    try:
+        load_history(tmp_path / "h.csv", spec)
+        read = True
+    except OptimizerError:
+        read = False
+    errors = {one.rule for one in found.findings if one.level == "error"}
+    assert errors <= beyond if read else found.failed
+
+
+def test_a_real_brand_has_its_switched_off_lines_named() -> None:
+    data = needs(PEERS.parent / "conjura" / "weekly.parquet")
+    found = check(data, Path(__file__).parent / "conjura" / "fit.yaml", today=date(2023, 12, 25))
+    assert not found.failed
+    off = [one.message for one in found.findings if one.rule == "off"]
+    assert [message.split(",")[0] for message in off] == [
+        "line 'display' is off since 2023-10-30",
+        "line 'video' is off since 2023-04-17",
+    ]

@@ -57,17 +57,33 @@ def _needed(data: CheckData, frame: pd.DataFrame) -> dict[str, bool]:
     spec = data.spec
     stated = {str(line.spend): line.blank for line in spec.lines.values()}
     if spec.long is not None:
-        blanks = {line.blank for line in spec.lines.values()}
-        stated = {spec.long.spend: "zero" if blanks == {"zero"} else None}
+        # Whether a blank may stand there is said line by line.
+        _blanks_by_line(data)
+        stated = {}
     for kpi in spec.kpis.values():
         # A column shared by KPIs is read as the stricter has it.
         stated |= {column: kpi.blank and stated.get(column, kpi.blank) for column in kpi.columns}
     for column, blank in stated.items():
-        if blank == "zero" and column in frame and frame[column].isna().any():
-            rows = np.flatnonzero(frame[column].isna()).tolist()
-            message = f"blanks ({len(rows)}) are read as 0, as 'blank: zero' asks"
-            data.add("note", "blank", message, "", column, rows)
-    return {column: stated.get(column) != "zero" for column in frame.columns}
+        if blank == "zero" and column in frame:
+            _tell_blanks(data, column, np.flatnonzero(frame[column].isna()).tolist(), blank)
+    by_line = spec.long.spend if spec.long is not None else None
+    return {column: stated.get(column) != "zero" and column != by_line for column in frame.columns}
+
+
+def _blanks_by_line(data: CheckData) -> None:
+    for name, column, rows in data.lines():
+        blank = [row for row in rows if column in data.numbers and np.isnan(data.numbers[column][row])]
+        _tell_blanks(data, column, blank, data.spec.lines[name].blank)
+
+
+def _tell_blanks(data: CheckData, column: str, rows: list[int], stated: str | None) -> None:
+    """Blank cells: a note where the config states what they are. What cannot be read was told already."""
+    rows = [row for row in rows if (column, row) not in data.unread]
+    if rows and stated == "zero":
+        data.add("note", "blank", f"blanks ({len(rows)}) are read as 0, as 'blank: zero' asks", "", column, rows)
+    elif rows:
+        hint = "fill it in; a line or KPI may state 'blank: zero' where it means none was spent or counted"
+        data.add("error", "blank", "the cell is blank (NaN)", hint, column, rows)
 
 
 def _report_cells(data: CheckData, cases: pd.DataFrame) -> None:
@@ -76,12 +92,8 @@ def _report_cells(data: CheckData, cases: pd.DataFrame) -> None:
         if kind != "not_nullable":
             message = f"negative spend {data.numbers[column][rows[0]]:g}"
             data.add("error", "negative", message, "book refunds and credits elsewhere", column, rows)
-            continue
-        # A cell that cannot be read was told already; it is not blank.
-        rows = [row for row in rows if (column, row) not in data.unread]
-        if rows:
-            hint = "fill it in; a line or KPI may state 'blank: zero' where it means none was spent or counted"
-            data.add("error", "blank", "the cell is blank (NaN)", hint, column, rows)
+        else:
+            _tell_blanks(data, str(column), rows, None)
 
 
 def _time(data: CheckData) -> None:

@@ -59,15 +59,7 @@ def combine(models: Sequence[ResponseModel], *, draws: int | None = None, seed: 
         name: np.concatenate([getattr(model, name) for model in models])
         for name in ("family", "length", "normalised", "carryover", "after")
     }
-    notes = [note if len(models) == 1 else f"{', '.join(m.kpis)}: {note}" for m in models for note in m.notes]
     history, differ = _history(models)
-    notes += differ
-    if draws is not None:
-        notes.append(
-            f"{draws} draws, drawn from each model by itself (seed {seed}): their doubts count as unrelated."
-        )
-    elif len(models) > 1 and first.draws > 1:
-        notes.append("Draws of the combined models go together by number only: their doubts count as unrelated.")
     return ResponseModel(
         kpis=kpis,
         lines=first.lines,
@@ -79,11 +71,20 @@ def combine(models: Sequence[ResponseModel], *, draws: int | None = None, seed: 
         history=history,
         start=first.start,
         period=first.period,
-        notes=tuple(notes),
+        notes=(*_notes(models, draws, seed), *differ),
         attributes={
             f"{model.kpis[0]}_{key}": value for model in models for key, value in model.attributes.items()
         },
     )
+
+
+def _notes(models: Sequence[ResponseModel], draws: int | None, seed: int) -> list[str]:
+    notes = [note if len(models) == 1 else f"{', '.join(m.kpis)}: {note}" for m in models for note in m.notes]
+    if draws is not None:
+        notes.append(f"{draws} draws, from each model by itself (seed {seed}): their doubts count as unrelated.")
+    elif len(models) > 1 and models[0].draws > 1:
+        notes.append("Draws of the combined models go together by number only: their doubts count as unrelated.")
+    return notes
 
 
 def _check(models: Sequence[ResponseModel]) -> None:
