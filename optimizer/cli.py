@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,16 @@ CSV_NOTE = (
     "In CSV files, text that begins with = + - @, a tab or a line break gets a leading ' so that no spreadsheet "
     "runs it as a formula."
 )
+
+
+class Source(StrEnum):
+    """What can be imported."""
+
+    meridian = "meridian"
+    pymc_marketing = "pymc-marketing"
+    robyn = "robyn"
+    points = "points"
+
 
 app = typer.Typer(
     name="campaign-optimizer",
@@ -153,6 +164,45 @@ def fit(
     _say_where(console, out, ("response.nc", "fit.json"))
 
 
+@app.command("import")
+def import_(
+    source: Annotated[Source, typer.Argument(metavar="SOURCE", help="meridian, pymc-marketing, robyn or points.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The saved model, or the budget simulator's CSV.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the response model goes.")],
+    currency: Annotated[str, typer.Option(help="Of the spend: three letters, such as EUR.")],
+    kpi: Annotated[str | None, typer.Option(help="What to call the KPI; for points, the one to plan for.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="meridian: the data the model was fitted to.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="meridian: columns and settings, a YAML file.")
+    ] = None,
+    ensemble: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="robyn: its pareto_*.csv, each model a draw.")
+    ] = None,
+    period: Annotated[str | None, typer.Option(help="points: what a budget is for, day or week.")] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="DATE", help="First day of the starter scenario, such as 2026-01-05.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a scenario that is there.")] = False,
+) -> None:
+    """Import a fitted model or a platform's points, checked against the source; write a scenario to start from."""
+    from .evidence import sources
+    from .report.files import check_directory, write_all
+    from .report.importing import import_files, print_import
+
+    check_directory(out)
+    if (out / "scenario.yaml").exists() and not force:
+        raise DataError("exists already", "name another --out, or add --force", file=str(out / "scenario.yaml"))
+    given = {"data": data, "config": config, "ensemble": ensemble, "period": period}
+    found = sources.read(source.value, file, currency, kpi, given)
+    files = import_files(found, kpi, start)
+    write_all(out, files)
+    console = _console()
+    print_import(console, found)
+    _say_where(console, out, list(files))
+
+
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="SCENARIO|HISTORY", help="A scenario (YAML), or a history.")],
@@ -197,11 +247,17 @@ def _check_scenario(file: Path) -> None:
 
 
 def _check_history(file: Path, config: Path) -> None:
+    from .evidence import checks
     from .evidence.fit import check_history
-    from .report.fitting import print_history
+    from .report.fitting import print_data_findings, print_history
 
+    report = checks.check(file, config)
+    if report.failed:
+        print_data_findings(_console(), report)
+        raise typer.Exit(FINDING)
     history, spec = check_history(file, config)
     print_history(_console(), history, spec)
+    print_data_findings(_console(), report)
 
 
 def _solve(file: Path) -> tuple[Scenario, Plan]:

@@ -58,7 +58,7 @@ LAYERS = [
 ]
 # What any module may import for its annotations.
 STANDARD = {"__future__", "collections", "typing"}
-HEAVY = ["numba", "cvxpy", "pymoo", "xarray", "altair"]
+HEAVY = ["numba", "cvxpy", "pymoo", "xarray", "altair", "pandera"]
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 
