@@ -36,9 +36,9 @@ def _currency(code: str) -> str:
 
 
 Flighting = Annotated[
-    Annotated[Literal["flat"], Tag("flat")]
+    Annotated[Literal["flat", "free"], Tag("word")]
     | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
-    Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "flat"),
+    Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "word"),
 ]
 
 
@@ -68,7 +68,11 @@ class Claim(Spec):
 
 
 class ScenarioSpec(Spec):
-    """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period."""
+    """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period.
+
+    ``flighting`` spreads each line's total over the periods: evenly (``flat``), by given shares, or as the plan
+    finds best (``free``; today's plan is then taken to be spread evenly).
+    """
 
     name: Name
     currency: Annotated[str, AfterValidator(_currency)]
@@ -195,7 +199,7 @@ class Scenario:
         else:
             model = _load_response(spec.response, tree.leaves, names, directory)
             model, notes = _at_horizon(model, spec.horizon)
-        polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec))
+        polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
         return cls(spec, tree, objectives, model, polyhedron, (*spec.notes, *model.notes, *notes), directory)
 
     @property
@@ -215,8 +219,18 @@ class Scenario:
 
     @cached_property
     def shares(self) -> Floats:
-        """Share of each line's total spend by period: (L, T)."""
+        """Share of each line's total spend by period: (L, T); with free flighting that of today's plan, even."""
         return _shares(self.spec)
+
+    @property
+    def free(self) -> bool:
+        """Whether a plan says how each line's spend is spread over the periods."""
+        return self.spec.flighting == "free"
+
+    @cached_property
+    def today(self) -> Floats:
+        """Today's plan as plans are under this scenario: (L,), or (L, T) with free flighting; currency."""
+        return self.current[:, None] * self.shares if self.free else self.current
 
     @cached_property
     def price(self) -> Floats:
@@ -298,13 +312,13 @@ class Scenario:
 
 
 def _shares(spec: ScenarioSpec) -> Floats:
-    if spec.flighting == "flat":
+    if isinstance(spec.flighting, str):
         return np.full((len(spec.lines), spec.horizon.periods), 1.0 / spec.horizon.periods)
     return np.array([spec.flighting[line.name] for line in spec.lines])
 
 
 def _check_flighting(spec: ScenarioSpec) -> None:
-    if spec.flighting == "flat":
+    if isinstance(spec.flighting, str):
         return
     names = [line.name for line in spec.lines]
     for name, shares in spec.flighting.items():

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError, SpecError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..scenario import Scenario
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # Some curves rise infinitely steeply at zero: slopes are taken just beside it.
 BESIDE_ZERO = 1e-9
@@ -140,6 +142,8 @@ class Problem:
     ----------
     order : (L,) int
         Scenario positions of the lines in name order.
+    columns : (L,) int
+        Columns of the scenario's polyhedron in the order of z.
     money : float
         Currency per unit of z.
     A, b, equal : (M, L), (M,), (M,)
@@ -164,8 +168,9 @@ class Problem:
         self.scenario = scenario
         self.simulator = Simulator.of(scenario)
         self.order = np.array(sorted(range(len(scenario.lines)), key=lambda i: scenario.lines[i]))
+        self.columns = self._columns()
         self.money = scenario.spec.constraints.budget.amount or 1.0
-        self.A = scenario.polyhedron.A.toarray()[:, self.order]
+        self.A = self._matrix()
         self.b = scenario.polyhedron.b / self.money
         self.equal = scenario.polyhedron.equal
         self.boxed = box is not None
@@ -173,12 +178,23 @@ class Problem:
         natural = self._natural_box()
         self.lower, self.upper = natural if box is None else box
         self.pinned = self.upper <= BESIDE_ZERO
-        most = self._raw(natural[1])[0].mean(axis=0).sum(axis=1)
+        most = self._most(natural[1])
         self.size = np.where(most > 0, most, 1.0)
         ends = scenario.spec.preferences.scale if scale is None else scale
         self.objectives = tuple(self._objective(name, ends.get(name)) for name in scenario.objectives)
         self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
         self.floors = tuple(self._floor(name, limit) for name, limit in self.limits.items())
+
+    def _columns(self) -> Ints:
+        return self.order
+
+    def _matrix(self) -> Any:
+        return self.scenario.polyhedron.A.toarray()[:, self.columns]
+
+    def _most(self, z: Floats) -> Floats:
+        """Each additive KPI's effects at z, mean over draws: (K,) KPI units."""
+        most: Floats = self._raw(z)[0].mean(axis=0).sum(axis=1)
+        return most
 
     def _natural_box(self) -> tuple[Floats, Floats]:
         scenario = self.scenario
@@ -191,7 +207,7 @@ class Problem:
                 f"'{scenario.lines[worst]}' must spend at least {low:,.10g} and at most {high:,.10g}",
                 "loosen its min, max, change limit or the budget",
             )
-        return lower[self.order] / self.money, upper[self.order] / self.money
+        return lower[self.columns] / self.money, upper[self.columns] / self.money
 
     def _raw(self, z: Floats) -> tuple[Floats, Floats]:
         """Effects in KPI units and slopes by z: (D, K, L) each, in name order."""
@@ -219,14 +235,18 @@ class Problem:
         return State(z, u, rises, room, room_rises, effects)
 
     def spend(self, z: Floats) -> Floats:
-        """Currency by line, in the scenario's order."""
+        """Currency in the scenario's order, as simulation takes a plan: (L,)."""
         spend = np.empty(len(z))
-        spend[self.order] = z * self.money
+        spend[self.columns] = z * self.money
         return spend
+
+    def table(self, z: Floats) -> pd.Series | pd.DataFrame:
+        """Currency with its labels, as a plan holds it."""
+        return pd.Series(self.spend(z), index=pd.Index(self.scenario.lines, name="line"), name="spend")
 
     def scaled(self, spend: Floats) -> Floats:
         """Scaled spend in name order, from currency in the scenario's order."""
-        return np.asarray(spend, dtype=float)[self.order] / self.money
+        return np.asarray(spend, dtype=float).reshape(-1)[self.columns] / self.money
 
     def slack(self, z: Floats) -> Floats:
         """Room in each row of the polyhedron, minus the miss in equality rows: (M,)."""

@@ -1,0 +1,154 @@
+"""A scenario with free flighting as numbers: one variable for each line and period, a cell.
+
+The forms are those of `problem`, over cells instead of line totals: the mean response is concave in the spend of
+all periods together, as carry-over only adds up and curves are concave.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import InfeasibleError, SolverError
+from ..preferences import Floor, tail_weights
+from .problem import Effects, Form, Problem, State
+
+if TYPE_CHECKING:
+    from ..scenario import Scenario
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class CellProblem(Problem):
+    """Scaled arrays of a scenario with free flighting: z (L * T,), lines in name order, periods in time order.
+
+    See `Problem`; ``A`` is sparse, ``columns``, ``lower``, ``upper`` and ``pinned`` are by cell.
+    """
+
+    @property
+    def periods(self) -> int:
+        """Periods of the horizon."""
+        return int(self.scenario.spec.horizon.periods)
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Objectives, then floors: P forms."""
+        return (*self.objectives, *self.floors)
+
+    def _columns(self) -> Ints:
+        return (self.order[:, None] * self.periods + np.arange(self.periods)).reshape(-1)
+
+    def _matrix(self) -> Any:
+        return self.scenario.polyhedron.A[:, self.columns].tocsr()
+
+    def _natural_box(self) -> tuple[Floats, Floats]:
+        scenario = self.scenario
+        lower, upper = scenario.polyhedron.box()
+        lower = np.maximum(lower, 0.0)
+        upper = np.minimum(upper, scenario.spec.constraints.budget.amount)
+        worst = int(np.argmax(lower - upper))
+        if lower[worst] > upper[worst] + 1e-12 * self.money:
+            line, period = divmod(worst, self.periods)
+            raise InfeasibleError(
+                f"'{scenario.lines[line]}' must spend at least {lower[worst]:,.10g} and at most "
+                f"{upper[worst]:,.10g} in period {period + 1}",
+                "loosen the rules for that period or the budget",
+            )
+        return lower[self.columns] / self.money, upper[self.columns] / self.money
+
+    def _most(self, z: Floats) -> Floats:
+        """Each additive KPI's effects with the whole budget on each line, spread evenly: (K,) KPI units."""
+        even = np.full(len(z), 1.0 / self.periods)
+        found: Floats = self.simulator.line_outcomes(self.spend(np.minimum(z, even))[None])[0].mean(axis=0)
+        return found
+
+    def _check_concave(self, name: str, kpis: Floats) -> None:
+        model = self.scenario.response
+        for k in np.flatnonzero(kpis):
+            shaped = ~(model.linear() if kpis[k] < 0 else model.concave())[k]
+            if shaped.any():
+                line, leaf = self.scenario.lines[int(np.argmax(shaped))], self.scenario.tree.leaves[k]
+                what = "has an S-shaped curve" if kpis[k] > 0 else "counts against it with falling returns"
+                raise SolverError(
+                    f"free flighting of '{name}' cannot be proven: {leaf} of line '{line}' {what}",
+                    "use a curve with falling returns (hill with slope <= 1), or flighting: flat",
+                )
+
+    def spend(self, z: Floats) -> Floats:
+        """Currency by line and period in the scenario's order: (L, T)."""
+        return super().spend(z).reshape(-1, self.periods)
+
+    def table(self, z: Floats) -> pd.DataFrame:
+        """Currency by line and period, as a plan holds it."""
+        periods = pd.RangeIndex(1, self.periods + 1, name="period")
+        return pd.DataFrame(self.spend(z), index=pd.Index(self.scenario.lines, name="line"), columns=periods)
+
+    def values(self, z: Floats) -> Floats:
+        """Every form at z: (P,)."""
+        totals = self._totals(z)
+        return np.array([self._value(form, totals, z)[0] for form in self.forms])
+
+    def state(self, z: Floats) -> State:
+        """Evaluate every form at z (L * T,), with gradients at `beside(z)`."""
+        totals = self._totals(z)
+        found = [self._value(form, totals, z) for form in self.forms]
+        # One adjoint pass for the mean, and one for each form that counts its worst draws only.
+        counted = [np.full(len(totals), 1.0 / len(totals)), *(weights for _, weights in found if weights is not None)]
+        passes = iter(self.mean_gradients(np.stack([self.beside(z)] * len(counted)), np.array(counted)))
+        mean = next(passes)
+        rises = np.array(
+            [
+                form.kpis @ (mean if weights is None else next(passes)) + form.spend
+                for form, (_, weights) in zip(self.forms, found, strict=True)
+            ]
+        ).reshape(len(self.forms), len(z))
+        values, n = np.array([value for value, _ in found]), len(self.objectives)
+        # Effects by draw are only known for all lines and periods together.
+        effects = Effects(totals[:, :, None], np.empty((0, *mean.shape)))
+        return State(z, values[:n], rises[:n], values[n:], rises[n:], effects)
+
+    def mean_gradients(self, z: Floats, counted: Floats | None = None) -> Floats:
+        """Gradients of scaled effects by cell.
+
+        Parameters
+        ----------
+        z : (N, L * T)
+            Off zero where a curve is infinitely steep there.
+        counted : (N, D), optional
+            What each draw counts for; all the same unless given.
+
+        Returns
+        -------
+        (N, K, L * T)
+        """
+        spend = np.stack([self.spend(row) for row in z])
+        n_draws, n_kpis = self.simulator.baseline.shape
+        share = None
+        if counted is not None:
+            share = np.broadcast_to(counted[:, :, None], (len(z), n_draws, n_kpis))
+        raw = self.simulator.gradients(spend, share)[..., : self.periods]
+        flat = raw.reshape(*raw.shape[:2], -1)[:, :, self.columns] * (self.money / self.size[:, None])
+        return np.where(self.pinned, 0.0, flat)
+
+    def _totals(self, z: Floats) -> Floats:
+        """Scaled effects of all lines and periods together, by draw: (D, K)."""
+        found: Floats = self.simulator.line_outcomes(self.spend(z)[None])[0] / self.size
+        return found
+
+    def _value(self, form: Form, totals: Floats, z: Floats) -> tuple[float, Floats | None]:
+        """A form's value, and what each draw counts for in it; None where all count the same."""
+        if form.tail is None:
+            return float(form.constant + form.kpis @ totals.mean(axis=0) + form.spend * z.sum()), None
+        values = form.constants + totals @ form.kpis + form.spend * z.sum()
+        weights = np.empty(len(values))
+        weights[np.argsort(values, kind="stable")] = tail_weights(form.tail, len(values))
+        return float(weights @ values), weights
+
+
+def problem_of(scenario: Scenario, floors: dict[str, float | Floor] | None = None) -> Problem:
+    """Return a scenario's problem: over cells with free flighting, else over line totals."""
+    return (CellProblem if scenario.free else Problem)(scenario, floors)
