@@ -24,6 +24,8 @@ Price = Annotated[
 Growth = Annotated[float, Field(ge=0, le=1000)]
 Period = Annotated[int, Field(ge=1)]
 Selector = dict[str, str | list[str]]
+# How rows about one period of one line are called, after the line's name.
+MAX_IN_PERIOD = "max in period"
 
 
 class Change(Spec):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .constraints import Change, ConstraintsSpec, Line, Polyhedron, Switches, chosen, describe
+from .constraints import MAX_IN_PERIOD, Change, ConstraintsSpec, Line, Polyhedron, Switches, chosen, describe
 from .errors import SpecError
 
 Floats = NDArray[np.float64]
@@ -56,9 +56,7 @@ class _Rows:
             self.add(f"{label}: at least {low:,g}", -np.asarray(row, dtype=float), -low)
 
 
-def compile_rules(
-    lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats, free: bool = False
-) -> Polyhedron:
+def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats, free: bool = False) -> Polyhedron:
     """Compile lines and rules into one polyhedron: over total spend by line, or by line and period.
 
     Parameters
@@ -136,7 +134,7 @@ def _period_rows(rows: _Rows, index: int, line: Line, most: float) -> None:
     for t in range(rows.shares.shape[1]) if rows.free else [int(np.argmax(rows.shares[index]))]:
         cell = np.zeros(rows.shares.shape)
         cell[index, t] = 1.0
-        rows.add(f"{line.name}: max in period {t + 1}", cell, most, owner=index)
+        rows.add(f"{line.name}: {MAX_IN_PERIOD} {t + 1}", cell, most, owner=index)
 
 
 def _group_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
@@ -82,11 +81,6 @@ class CellProblem(Problem):
         """Currency by line and period in the scenario's order: (L, T)."""
         return super().spend(z).reshape(-1, self.periods)
 
-    def table(self, z: Floats) -> pd.DataFrame:
-        """Currency by line and period, as a plan holds it."""
-        periods = pd.RangeIndex(1, self.periods + 1, name="period")
-        return pd.DataFrame(self.spend(z), index=pd.Index(self.scenario.lines, name="line"), columns=periods)
-
     def values(self, z: Floats) -> Floats:
         """Every form at z: (P,)."""
         totals = self._totals(z)
@@ -97,7 +91,10 @@ class CellProblem(Problem):
         totals = self._totals(z)
         found = [self._value(form, totals, z) for form in self.forms]
         # One adjoint pass for the mean, and one for each form that counts its worst draws only.
-        counted = [np.full(len(totals), 1.0 / len(totals)), *(weights for _, weights in found if weights is not None)]
+        counted = [
+            np.full(len(totals), 1.0 / len(totals)),
+            *(weights for _, weights in found if weights is not None),
+        ]
         passes = iter(self.mean_gradients(np.stack([self.beside(z)] * len(counted)), np.array(counted)))
         mean = next(passes)
         rises = np.array(
@@ -143,7 +140,8 @@ class CellProblem(Problem):
         """A form's value, and what each draw counts for in it; None where all count the same."""
         if form.tail is None:
             return float(form.constant + form.kpis @ totals.mean(axis=0) + form.spend * z.sum()), None
-        values = form.constants + totals @ form.kpis + form.spend * z.sum()
+        by_draw = form.constant if form.constants is None else form.constants
+        values = by_draw + totals @ form.kpis + form.spend * z.sum()
         weights = np.empty(len(values))
         weights[np.argsort(values, kind="stable")] = tail_weights(form.tail, len(values))
         return float(weights @ values), weights

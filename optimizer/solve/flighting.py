@@ -2,8 +2,8 @@
 
 Sequential quadratic programming over spend by line and period: gradients come from the simulator's adjoint, second
 derivatives from differences of them, and each step keeps every linear rule (Nocedal & Wright, Numerical
-Optimization, ch. 18). A step that breaks a floor is drawn back towards a plan with room to spare: on the way between
-two plans a concave form is nowhere below its straight line. The best flat plan is where the search starts from, so
+Optimization, ch. 18). A step that breaks a floor is drawn back towards a plan with room to spare: on the way
+between two plans a concave form is nowhere below its straight line. The search starts from the best flat plan, so
 no plan it finds is worse. Tangents at the plans visited bound every plan (`linearised`).
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,11 @@ INSIDE = 0.3
 NEAR, NOW_AND_THEN = 10.0, 6
 FLAT_TOLERANCE = 1e-5
 WHY = "every curve has falling returns, so tangents over spend by line and period bound every plan"
+
+
+def concave_route(scenario: Scenario) -> Any:
+    """Return the solver class for concave curves: over periods too where the flighting is free."""
+    return FlightingSolver if scenario.free else ConvexSolver
 
 
 class FlightingSolver:
@@ -116,9 +122,7 @@ class FlightingSolver:
         same, less = problem.A[problem.equal], problem.A[~problem.equal]
         identity = sparse.eye_array(n, format="csr")
         rows = sparse.vstack([same, less, identity, -identity], format="csc")
-        ends = np.concatenate(
-            [problem.b[problem.equal], problem.b[~problem.equal], problem.upper, -problem.lower]
-        )
+        ends = np.concatenate([problem.b[problem.equal], problem.b[~problem.equal], problem.upper, -problem.lower])
         found = quadratic(sparse.csc_matrix(identity), -z * n, rows, ends * n, same.shape[0])
         if found is None:
             # Is there any? The linear program says so for sure.
@@ -183,7 +187,6 @@ class FlightingSolver:
         return Point(z, u, goal.value(u), proof)
 
 
-
 class _Climb:
     """One search for one aim."""
 
@@ -199,7 +202,9 @@ class _Climb:
 
     def _nothing(self) -> Multipliers:
         n = len(self.aim.weights)
-        return Multipliers(self.aim.worst_off / max(1, self.aim.worst_off.sum()), np.zeros(n), np.zeros(len(self.problem.b)))
+        return Multipliers(
+            self.aim.worst_off / max(1, self.aim.worst_off.sum()), np.zeros(n), np.zeros(len(self.problem.b))
+        )
 
     def run(
         self, tolerance: float, enough: Callable[[float, float], bool] | None = None

@@ -1,7 +1,7 @@
 """Tangents of all forms over the polyhedron of cells: a linear program that bounds, a quadratic one that steps.
 
-A tangent to a concave form is nowhere below it, so the best that the tangents allow bounds every plan. The bound is
-taken from the linear program's multipliers by weak duality, so it rests on no solver's tolerance.
+A tangent to a concave form is nowhere below it, so the best that the tangents allow bounds every plan. The bound
+is taken from the linear program's multipliers by weak duality, so it rests on no solver's tolerance.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Multipliers:
-    """What a step of each form, and of each rule, is worth; ``worst`` adds up to one where the worst-off counts."""
+    """What a step of each form, and of each rule, is worth; ``worst`` adds up to one, or to nothing."""
 
     worst: Floats
     held: Floats
@@ -104,7 +104,7 @@ class Linearised:
         """
         problem, n = self.problem, len(self.problem.lower)
         weighted, racing = bool(np.any(self.aim.weights)), len(self.racing) > 0
-        cuts, limits = self._cuts(np.eye(2)[0] if weighted else None, np.eye(2)[1] if racing else None)
+        cuts, limits = self._cuts(weighted)
         less, same = problem.A[~problem.equal], problem.A[problem.equal]
         pad = sparse.csr_matrix((less.shape[0], 2))
         found = linprog(
@@ -127,16 +127,16 @@ class Linearised:
         rows[problem.equal] = -found.eqlin.marginals
         return self._weak_duality(duals[: len(limits)], rows, found.x[:n])
 
-    def _cuts(self, sum_column: Floats | None, worst_column: Floats | None) -> tuple[sparse.csr_matrix, Floats]:
+    def _cuts(self, weighted: bool) -> tuple[sparse.csr_matrix, Floats]:
         """Rows ``a @ (z, v, t) <= b``: v under the weighted sum, t under each in the race, and what is kept."""
         aim, rows, limits = self.aim, [], []
         for tangent in self.tangents:
             constants = tangent.constants
-            if sum_column is not None:
-                rows.append(np.append(-aim.weights @ tangent.rises, sum_column))
+            if weighted:
+                rows.append(np.append(-aim.weights @ tangent.rises, [1.0, 0.0]))
                 limits.append(float(aim.weights @ constants))
-            for k in self.racing if worst_column is not None else []:
-                rows.append(np.append(-tangent.rises[k], worst_column))
+            for k in self.racing:
+                rows.append(np.append(-tangent.rises[k], [0.0, 1.0]))
                 limits.append(float(constants[k] - aim.reference[k]))
             for k in self.limited:
                 rows.append(np.append(-tangent.rises[k], [0.0, 0.0]))
@@ -183,7 +183,7 @@ class Linearised:
             None if the solver gives up.
         """
         problem, aim, n = self.problem, self.aim, len(self.problem.lower)
-        cuts, limits = self._cuts(None, np.eye(2)[1] if len(self.racing) else None)
+        cuts, limits = self._cuts(False)
         rise = aim.weights @ tangent.rises
         less, same = problem.A[~problem.equal], problem.A[problem.equal]
         held = problem.b - problem.A @ tangent.at

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError, SpecError
@@ -239,10 +238,6 @@ class Problem:
         spend = np.empty(len(z))
         spend[self.columns] = z * self.money
         return spend
-
-    def table(self, z: Floats) -> pd.Series | pd.DataFrame:
-        """Currency with its labels, as a plan holds it."""
-        return pd.Series(self.spend(z), index=pd.Index(self.scenario.lines, name="line"), name="spend")
 
     def scaled(self, spend: Floats) -> Floats:
         """Scaled spend in name order, from currency in the scenario's order."""

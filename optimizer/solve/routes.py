@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InfeasibleError
+from ..errors import InfeasibleError, SolverError
 
 if TYPE_CHECKING:
     from ..front import Front
     from ..plan import Plan
     from ..scenario import Scenario
-    from .convex import ConvexSolver, Point
-    from .mixed_integer import MixedIntegerSolver
+    from .convex import Point
     from .problem import Goal, Problem
 
 TOLERANCE = 1e-6
 
 
-def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
+def solve(
+    scenario: Scenario,
+    *,
+    tolerance: float = TOLERANCE,
+    time_limit: float | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Plan:
     """Find the best plan under the scenario's stated preferences.
 
     Parameters
@@ -28,6 +35,10 @@ def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
     tolerance : float
         Largest accepted gap: on the stated scale, or, where no scale is stated, as a share of what all lines
         could add to the KPI with the whole budget each.
+    time_limit : float, optional
+        Seconds after which a search over periods (free flighting) ends with the best plan found and its gap.
+    progress : callable, optional
+        Called by such a search with the share of the work done, 0 to 1.
 
     Returns
     -------
@@ -39,33 +50,39 @@ def solve(scenario: Scenario, *, tolerance: float = TOLERANCE) -> Plan:
     InfeasibleError
         If no plan keeps every rule and floor; it names a smallest set of rules in conflict and what would mend it.
     SolverError
-        If the problem is outside what the routes can prove.
+        If the problem is outside what the routes can prove, or time is up before there is any plan.
     """
+    deadline = None if time_limit is None else time.monotonic() + time_limit
     try:
-        return _solve(scenario, tolerance)
+        return _solve(scenario, tolerance, deadline, progress)
     except InfeasibleError as error:
         from .conflict import explain_infeasible
 
         raise explain_infeasible(scenario, error) from None
 
 
-def _solve(scenario: Scenario, tolerance: float) -> Plan:
+def _solve(
+    scenario: Scenario, tolerance: float, deadline: float | None, progress: Callable[[float], None] | None
+) -> Plan:
+    from .cells import problem_of
     from .chance import chance_floors, solve_with_chances
     from .payoff import freeze_scale
-    from .problem import Problem
     from .tradeoff import make_plan, maximise_preferences
 
     route = pick_route(scenario)
-    scenario = freeze_scale(scenario, route)
+    timed = {"deadline": deadline} if scenario.free else {}
+    scenario = freeze_scale(scenario, partial(route, **timed))
+    told = {"progress": progress} if scenario.free else {}
+    solver: Any = partial(route, **timed, **told)
 
     def best(problem: Problem) -> tuple[Point, Goal]:
-        return maximise_preferences(problem, route(problem).maximise, tolerance)
+        return maximise_preferences(problem, solver(problem).maximise, tolerance)
 
     def bound(problem: Problem, goal: Goal) -> float:
-        return route(problem).maximise(goal, tolerance).proof.bound
+        return solver(problem).maximise(goal, tolerance).proof.bound
 
     if not chance_floors(scenario):
-        problem = Problem(scenario)
+        problem = problem_of(scenario)
         return make_plan(problem, *best(problem), tolerance, route)
     problem, point, goal, free = solve_with_chances(scenario, best, bound)
     # Of the earlier priorities nothing is proven where the floors were asked for.
@@ -73,11 +90,26 @@ def _solve(scenario: Scenario, tolerance: float) -> Plan:
     return make_plan(problem, point, goal, tolerance, route, known)
 
 
-def pick_route(scenario: Scenario) -> type[ConvexSolver] | type[MixedIntegerSolver]:
-    """Return the solver for a scenario's structure."""
+def pick_route(scenario: Scenario) -> Any:
+    """Return the solver class for a scenario's structure: made of a `Problem`, it can ``maximise`` a `Goal`.
+
+    Raises
+    ------
+    SolverError
+        For on/off rules under free flighting.
+    """
     from .convex import ConvexSolver
     from .mixed_integer import MixedIntegerSolver
 
+    if scenario.free:
+        from .flighting import FlightingSolver
+
+        if scenario.polyhedron.switches is not None:
+            raise SolverError(
+                "no route can prove a plan under on/off rules with free flighting",
+                "drop minimum_if_on and most_on, or give the flighting",
+            )
+        return FlightingSolver
     return ConvexSolver if scenario.polyhedron.switches is None else MixedIntegerSolver
 
 
@@ -109,6 +141,8 @@ def frontier(
     """
     from .frontier import outer_approximation
 
+    if scenario.free:
+        raise SolverError("no route finds a front under free flighting", "give the flighting for the front: flat")
     try:
         return outer_approximation(scenario, tolerance, progress)
     except InfeasibleError as error:
