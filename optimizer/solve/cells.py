@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
 from ..preferences import Floor, tail_weights
-from .problem import Effects, Form, Problem, State
+from .problem import BESIDE_ZERO, Effects, Form, Problem, State
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -32,6 +32,11 @@ class CellProblem(Problem):
     def periods(self) -> int:
         """Periods of the horizon."""
         return int(self.scenario.spec.horizon.periods)
+
+    @property
+    def parts(self) -> int:
+        """Variables of each line: its periods."""
+        return self.periods
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -145,6 +150,43 @@ class CellProblem(Problem):
         weights = np.empty(len(values))
         weights[np.argsort(values, kind="stable")] = tail_weights(form.tail, len(values))
         return float(weights @ values), weights
+
+
+class EvenCells(CellProblem):
+    """The same problem with each line spread evenly: one variable for each line, its total.
+
+    Forms are those of the problem it is made from, on the same scale.
+    """
+
+    def __init__(self, whole: CellProblem) -> None:
+        from scipy import sparse
+
+        vars(self).update(vars(whole))
+        self.whole = whole
+        n_lines, periods = len(whole.order), whole.periods
+        even = sparse.kron(sparse.eye_array(n_lines), np.full((periods, 1), 1.0 / periods))
+        self.A = sparse.csr_matrix(whole.A @ even)
+        self.lower = periods * whole.lower.reshape(n_lines, periods).max(axis=1)
+        self.upper = periods * whole.upper.reshape(n_lines, periods).min(axis=1)
+        self.pinned = np.asarray(self.upper <= BESIDE_ZERO)
+
+    @property
+    def parts(self) -> int:
+        """Variables of each line: its total."""
+        return 1
+
+    def spread(self, z: Floats) -> Floats:
+        """The cells of a plan (L,): (L * T,)."""
+        return np.repeat(z / self.periods, self.periods)
+
+    def spend(self, z: Floats) -> Floats:
+        """Currency by line and period in the scenario's order: (L, T)."""
+        return self.whole.spend(self.spread(z))
+
+    def mean_gradients(self, z: Floats, counted: Floats | None = None) -> Floats:
+        """Gradients of scaled effects by line total: (N, K, L)."""
+        cells = self.whole.mean_gradients(np.array([self.spread(row) for row in z]), counted)
+        return cells.reshape(*cells.shape[:2], -1, self.periods).mean(axis=3)
 
 
 def problem_of(scenario: Scenario, floors: dict[str, float | Floor] | None = None) -> Problem:

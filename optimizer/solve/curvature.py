@@ -16,15 +16,16 @@ Floats = NDArray[np.float64]
 # Cells are moved by this share of their spend, and of an even share of the budget: at zero curves may be so steep
 # that only a step of some length says how they bend.
 STEP, LEAST_STEP = 1e-3, 1e-3
+ROUNDING = 1e-12
 
 
 def curvature(problem: CellProblem, z: Floats) -> Floats:
-    """Return the second derivatives of mean effects by z: (K, L, T, T), lines in name order.
+    """Return the second derivatives of mean effects by z: (K, L, T, T), lines in name order; T of `parts`.
 
     They steer the search only; no bound rests on them.
     """
-    periods, n_lines = problem.periods, len(problem.order)
-    reach = int(problem.scenario.response.length.max(initial=1)) - 1
+    periods, n_lines = problem.parts, len(problem.order)
+    reach = min(int(problem.scenario.response.length.max(initial=1)), periods) - 1
     colours = min(2 * reach + 1, periods)
     z = problem.beside(z)
     step = np.where(problem.pinned, 1.0, STEP * z + LEAST_STEP / len(z))
@@ -43,5 +44,11 @@ def curvature(problem: CellProblem, z: Floats) -> Floats:
 
 def bowl(blocks: Floats) -> Floats:
     """Return the nearest matrices to ``-blocks`` (L, T, T) that bend no way but up: rounding left out."""
+    rounding = ROUNDING * np.abs(blocks).max(initial=0.0) + np.finfo(float).tiny
+    try:
+        np.linalg.cholesky(rounding * np.eye(blocks.shape[-1]) - blocks)
+        return -blocks
+    except np.linalg.LinAlgError:
+        pass
     values, vectors = np.linalg.eigh(-blocks)
     return (vectors * np.maximum(values, 0.0)[:, None, :]) @ np.swapaxes(vectors, 1, 2)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,12 @@ from scipy import sparse
 
 from ..errors import InfeasibleError, SolverError
 from ..scenario import Scenario
-from .cells import CellProblem
+from .cells import CellProblem, EvenCells
 from .convex import ConvexSolver, Point
 from .curvature import bowl, curvature
 from .duality import Proof
 from .linearised import Aim, Linearised, Multipliers, Tangent, quadratic
-from .problem import Goal, Problem
+from .problem import Goal
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +38,7 @@ HALVINGS = 12
 INSIDE = 0.3
 # The gap is worked out when a step promises no more than this many times the tolerance, and now and then.
 NEAR, NOW_AND_THEN = 10.0, 6
-FLAT_TOLERANCE = 1e-5
+FLAT_TOLERANCE = 1e-7
 WHY = "every curve has falling returns, so tangents over spend by line and period bound every plan"
 
 
@@ -89,15 +88,19 @@ class FlightingSolver:
         """
         self.solves += 1
         aim = self._aim(goal)
-        starts = [self._projected(self._even())]
-        starts += [z for z in (near, self._flat(goal)) if z is not None]
+        starts = [z for z in (near, self._flat(aim)) if z is not None]
+        return self._point(goal, *self._search(aim, tolerance, starts))
+
+    def _search(self, aim: Aim, tolerance: float, starts: list[Floats]) -> tuple[Floats, float, Multipliers]:
+        """Climb from the best of some plans; return the plan, its bound and the multipliers that prove it."""
+        starts = [self._projected(self._even()), *starts]
         kept = [z for z in starts if self._keeps(aim, z)]
         inside = None
         if np.any(np.isfinite(aim.least)):
             inside = self._inside(aim, kept or starts)
             kept.append(inside)
         start = max(kept, key=lambda z: aim.value(self.problem.values(z)))
-        return self._point(goal, *_Climb(self, aim, start, inside).run(tolerance))
+        return _Climb(self, aim, start, inside).run(tolerance)
 
     def _aim(self, goal: Goal) -> Aim:
         """The goal over objectives and floors alike."""
@@ -146,23 +149,14 @@ class FlightingSolver:
             z = np.clip(z + weighed.T @ move, problem.lower, problem.upper)
         return z
 
-    def _flat(self, goal: Goal) -> Floats | None:
+    def _flat(self, aim: Aim) -> Floats | None:
         """The best plan with every line spread evenly; None where the rules have none, or none was found."""
-        problem = self.problem
-        scenario = Scenario.from_dict(
-            {**problem.scenario.spec.model_dump(exclude_none=True, exclude={"hash"}), "flighting": "flat"},
-            problem.scenario.directory,
-        )
-        # The same response, whatever it was replaced by.
-        scenario = replace(scenario, response=problem.scenario.response, objectives=problem.scenario.objectives)
-        ends = {form.name: (float(form.worst), float(form.worst + form.unit)) for form in problem.objectives}
+        even = EvenCells(self.problem)
         try:
-            flat = Problem(scenario, floors=problem.limits, scale=ends)
-            point = ConvexSolver(flat).maximise(goal, FLAT_TOLERANCE)
+            z, _, _ = FlightingSolver(even, self.deadline)._search(aim, FLAT_TOLERANCE, [])
         except (InfeasibleError, SolverError):
             return None
-        spread = np.repeat(flat.spend(point.z)[:, None] / problem.periods, problem.periods, axis=1)
-        return self.mended(problem.scaled(spread))
+        return self.mended(even.spread(z))
 
     def _keeps(self, aim: Aim, z: Floats) -> bool:
         rules = bool(np.all(self.problem.slack(z) >= -KEPT))
