@@ -33,7 +33,9 @@ KEPT = 1e-9
 FAR = 1e2
 # A climb that gains less than this share of the gap in so many rounds has come to its end.
 STALLED = 15
-HALVINGS = 12
+SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)
+# A step must gain this share of its promise; when it does not, the next one is held back by this much at least.
+ENOUGH, DAMPED = 0.01, 1e-3
 # A plan with this share of the room that floors can all have is inside enough to draw others back to.
 INSIDE = 0.3
 # The gap is worked out when a step promises no more than this many times the tolerance, and now and then.
@@ -192,7 +194,7 @@ class _Climb:
         self.inside_forms = None if inside is None else self.problem.values(inside)
         self.value = aim.value(self.forms)
         self.bound, self.multipliers = np.inf, self._nothing()
-        self.steer = self.multipliers
+        self.worth, self.damping = self.multipliers.worst, 0.0
 
     def _nothing(self) -> Multipliers:
         n = len(self.aim.weights)
@@ -232,35 +234,33 @@ class _Climb:
         return Tangent(beside, np.append(state.u, state.room), np.concatenate([state.rises, state.room_rises]))
 
     def _tighten(self) -> None:
-        bound, _, multipliers = self.model.bound()
+        bound, multipliers = self.model.bound()
         if bound < self.bound:
             self.bound, self.multipliers = bound, multipliers
 
     def _step(self, tangent: Tangent) -> float:
         """Move to a better plan, if the step leads to one; return what the step promised."""
         problem = self.problem
-        factors = self.aim.weights + self.steer.worst + self.steer.held
-        kpis = factors @ np.array([form.kpis for form in problem.forms])
+        kpis = (self.aim.weights + self.worth) @ np.array([form.kpis for form in problem.forms])
         blocks = bowl(np.tensordot(kpis, curvature(problem, tangent.at), axes=(0, 0)))
-        bend = sparse.block_diag(list(blocks), format="csc")
-        found = self.model.step(tangent, bend, 1.0 / len(tangent.at))
+        spread = 1.0 / len(tangent.at)
+        steepest = np.abs(tangent.rises).max(initial=0.0) / spread
+        bend = sparse.block_diag(list(blocks)) + self.damping * steepest * sparse.eye_array(len(tangent.at))
+        found = self.model.step(tangent, sparse.csc_matrix(bend), spread)
         if found is None:
             return np.inf
-        target, self.steer = found
-        target = self.solver.mended(target)
-        promised = self.aim.value(tangent.values + tangent.rises @ (target - tangent.at)) - self.value
-        share = 1.0
-        for _ in range(HALVINGS):
+        self.worth = found.worst + found.held
+        target = self.solver.mended(found.z)
+        for share in SHARES:
             z, forms = self._kept(self.z + share * (target - self.z))
             value = self.aim.value(forms)
-            if value > self.value and np.all(self.aim.room(forms) >= -KEPT):
+            if value > self.value + ENOUGH * share * found.gain and np.all(self.aim.room(forms) >= -KEPT):
                 self.z, self.forms, self.value = z, forms, value
                 break
-            # What was learnt on the way helps the next step where forms have kinks.
-            if share == 1.0:
-                self.model.add(self._tangent(z))
-            share /= 2
-        return promised
+            # A kink in the way: its other side is worth knowing before the next step, which then is shorter.
+            self.model.add(self._tangent(z))
+        self.damping = self.damping / 4 if share == 1.0 else max(4 * self.damping, DAMPED)
+        return found.gain
 
     def _kept(self, z: Floats) -> tuple[Floats, Floats]:
         """A plan that keeps all floors: z, drawn back towards the plan inside as far as it takes."""

@@ -19,7 +19,7 @@ from .cells import CellProblem
 Floats = NDArray[np.float64]
 
 # Tangents kept: the latest. Older ones lie too far from the plan to matter.
-KEPT = 12
+KEPT = 30
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,16 @@ class Multipliers:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Where to go: the plan ``z`` (n,), what it promises to gain, and what forms were worth (P,), (P,)."""
+
+    z: Floats
+    gain: float
+    worst: Floats
+    held: Floats
+
+
+@dataclass(frozen=True)
 class Tangent:
     """Forms at a plan: they are at most ``values + rises @ (z - at)`` anywhere. Shapes (n,), (P,), (P, n)."""
 
@@ -92,8 +102,8 @@ class Linearised:
         """Take a tangent in; the oldest goes."""
         self.tangents = [*self.tangents[1 - KEPT :], tangent]
 
-    def bound(self) -> tuple[float, Floats, Multipliers]:
-        """Return a proven bound on the aim, the plan the tangents like best, and the multipliers that prove it.
+    def bound(self) -> tuple[float, Multipliers]:
+        """Return a proven bound on the aim, and the multipliers that prove it.
 
         Raises
         ------
@@ -105,13 +115,11 @@ class Linearised:
         problem, n = self.problem, len(self.problem.lower)
         weighted, racing = bool(np.any(self.aim.weights)), len(self.racing) > 0
         cuts, limits = self._cuts(weighted)
-        less, same = problem.A[~problem.equal], problem.A[problem.equal]
-        pad = sparse.csr_matrix((less.shape[0], 2))
         found = linprog(
             np.append(np.zeros(n), [-float(weighted), -float(racing)]),
-            sparse.vstack([cuts, sparse.hstack([less, pad])], format="csr"),
+            sparse.vstack([cuts, _wide(problem.A[~problem.equal])], format="csr"),
             np.concatenate([limits, problem.b[~problem.equal]]),
-            sparse.hstack([same, sparse.csr_matrix((same.shape[0], 2))], format="csr"),
+            _wide(problem.A[problem.equal]),
             problem.b[problem.equal],
             bounds=[*zip(problem.lower, problem.upper, strict=True), *(_free(weighted), _free(racing))],
             method="highs",
@@ -125,7 +133,7 @@ class Linearised:
         rows = np.zeros(len(problem.b))
         rows[~problem.equal] = duals[len(limits) :]
         rows[problem.equal] = -found.eqlin.marginals
-        return self._weak_duality(duals[: len(limits)], rows, found.x[:n])
+        return self._weak_duality(duals[: len(limits)], rows)
 
     def _cuts(self, weighted: bool) -> tuple[sparse.csr_matrix, Floats]:
         """Rows ``a @ (z, v, t) <= b``: v under the weighted sum, t under each in the race, and what is kept."""
@@ -143,7 +151,7 @@ class Linearised:
                 limits.append(float(constants[k] - aim.least[k]))
         return sparse.csr_matrix(np.array(rows).reshape(len(rows), len(self.problem.lower) + 2)), np.array(limits)
 
-    def _weak_duality(self, duals: Floats, rows: Floats, z: Floats) -> tuple[float, Floats, Multipliers]:
+    def _weak_duality(self, duals: Floats, rows: Floats) -> tuple[float, Multipliers]:
         """Maximise the Lagrangian of the tangents over the box: a bound for any multipliers >= 0."""
         problem, aim, n_forms = self.problem, self.aim, len(self.aim.weights)
         weighted = int(np.any(aim.weights))
@@ -163,10 +171,10 @@ class Linearised:
         constant -= float(worst[self.racing] @ aim.reference[self.racing])
         constant -= float(held[self.limited] @ aim.least[self.limited])
         climb = np.maximum(gradient * problem.lower, gradient * problem.upper)
-        return constant + float(climb.sum()), z, Multipliers(worst, held, rows)
+        return constant + float(climb.sum()), Multipliers(worst, held, rows)
 
-    def step(self, tangent: Tangent, bend: sparse.csc_matrix, spread: float) -> tuple[Floats, Multipliers] | None:
-        """Maximise the aim with the bend of its forms, from a plan: the sequential quadratic programming step.
+    def step(self, tangent: Tangent, bend: sparse.csc_matrix, spread: float) -> Step | None:
+        """Maximise what the tangents allow, less what forms lose by their bend, from the plan of the latest.
 
         Parameters
         ----------
@@ -179,46 +187,42 @@ class Linearised:
 
         Returns
         -------
-        z, multipliers
+        Step
             None if the solver gives up.
         """
         problem, aim, n = self.problem, self.aim, len(self.problem.lower)
-        cuts, limits = self._cuts(False)
-        rise = aim.weights @ tangent.rises
-        less, same = problem.A[~problem.equal], problem.A[problem.equal]
-        held = problem.b - problem.A @ tangent.at
-        blocks = [sparse.hstack([same, sparse.csr_matrix((same.shape[0], 1))])]
-        ends = [held[problem.equal]]
-        if len(limits):
-            z_part, t_part = cuts[:, :n], cuts[:, n + 1 :]
-            blocks.append(sparse.hstack([z_part, t_part]))
-            ends.append(limits - z_part @ tangent.at)
-        blocks += [sparse.hstack([less, sparse.csr_matrix((less.shape[0], 1))])]
-        identity = sparse.eye_array(n, n + 1, format="csr")
-        blocks += [identity, -identity]
-        ends += [held[~problem.equal], problem.upper - tangent.at, tangent.at - problem.lower]
-        racing = float(len(self.racing) > 0)
+        weighted, racing = bool(np.any(aim.weights)), len(self.racing) > 0
+        cuts, limits = self._cuts(weighted)
+        # Levels count from those of the plan, so that small gains are not lost in rounding.
+        lead = (tangent.values - aim.reference)[self.racing].min(initial=np.inf) if racing else 0.0
+        here = np.concatenate([tangent.at, [float(aim.weights @ tangent.values), lead]])
+        same, less = _wide(problem.A[problem.equal]), _wide(problem.A[~problem.equal])
+        identity = sparse.eye_array(n, n + 2, format="csr")
+        ends = np.concatenate([problem.b[problem.equal], limits, problem.b[~problem.equal]])
+        rows = sparse.vstack([same, cuts, less], format="csr")
+        box = [problem.upper - tangent.at, tangent.at - problem.lower]
         found = quadratic(
-            # A level that nothing races for is held at zero.
-            sparse.block_diag([bend * spread, sparse.csc_matrix([[1.0 - racing]])], format="csc"),
-            -np.append(rise, racing),
-            sparse.vstack(blocks, format="csc"),
-            np.concatenate(ends) / spread,
+            # A level that nothing counts for is held at zero.
+            sparse.block_diag([bend * spread, np.diag([1.0 - weighted, 1.0 - racing])], format="csc"),
+            -np.append(np.zeros(n), [float(weighted), float(racing)]),
+            sparse.vstack([rows, identity, -identity], format="csc"),
+            np.concatenate([ends - rows @ here, *box]) / spread,
             same.shape[0],
         )
         if found is None:
             return None
         move, duals = found
-        rows = np.zeros(len(problem.b))
-        n_same, n_cuts = same.shape[0], len(limits)
-        rows[problem.equal] = duals[:n_same]
-        rows[~problem.equal] = duals[n_same + n_cuts : n_same + n_cuts + less.shape[0]]
-        split = duals[n_same : n_same + n_cuts].reshape(len(self.tangents), len(self.racing) + len(self.limited))
+        split = duals[same.shape[0] :][: len(limits)].reshape(len(self.tangents), -1)[:, int(weighted) :]
         worst, kept = np.zeros(len(aim.weights)), np.zeros(len(aim.weights))
         worst[self.racing] = split[:, : len(self.racing)].sum(axis=0)
         kept[self.limited] = split[:, len(self.racing) :].sum(axis=0)
-        z = np.clip(tangent.at + spread * move[:n], problem.lower, problem.upper)
-        return z, Multipliers(worst, kept, rows)
+        gain = spread * float(move[n:].sum() - move[:n] @ (bend @ move[:n]) * spread / 2)
+        return Step(np.clip(tangent.at + spread * move[:n], problem.lower, problem.upper), gain, worst, kept)
+
+
+def _wide(rows: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows over cells, over the two levels too: of the weighted sum, and of the worst-off."""
+    return sparse.hstack([rows, sparse.csr_matrix((rows.shape[0], 2))], format="csr")
 
 
 def quadratic(
