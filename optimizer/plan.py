@@ -282,7 +282,7 @@ class Plan:
             "scenario_hash": scenario.hash,
             "currency": scenario.spec.currency,
             "spend": {line: float(value) for line, value in self.totals.items()},
-            "by_period": self._by_period_data(),
+            "flighting": self._flighting(),
             "certificate": {key: plain(value) for key, value in asdict(self.certificate).items()},
             "outcomes": records(self.outcomes),
             "allocation": records(self.allocation),
@@ -295,11 +295,12 @@ class Plan:
             "warnings": list(self.warnings),
         }
 
-    def _by_period_data(self) -> dict[str, list[float]] | None:
-        """Spend by line and period where the plan chose it."""
+    def _flighting(self) -> dict[str, Any] | None:
+        """First days of the periods, and spend by line in each, where the plan chose it."""
         if not self.scenario.free:
             return None
-        return {line: [float(value) for value in row] for line, row in self.by_period.iterrows()}
+        spend = {line: [float(value) for value in row] for line, row in self.by_period.iterrows()}
+        return {"periods": self.scenario.spec.horizon.starts, "spend": spend}
 
 
 def labelled(scenario: Scenario, spend: Floats) -> pd.Series | pd.DataFrame:

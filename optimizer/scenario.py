@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -48,6 +49,11 @@ class Horizon(Spec):
     start: Day
     periods: Annotated[int, Field(ge=1, le=1000)]
     every: Literal["day", "week"] = "week"
+
+    @property
+    def starts(self) -> list[str]:
+        """The first day of every period, ISO."""
+        return [(self.start + timedelta(days=DAYS[self.every] * t)).isoformat() for t in range(self.periods)]
 
 
 class Claim(Spec):
