@@ -10,128 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import make_model, scenario_on_file
+from flighting_cases import BUDGET, allowed, goal, grid, problem, random_plans, smooth, solve, with_floor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import optimizer as opt
-from optimizer.solve.cells import CellProblem, EvenCells
-from optimizer.solve.curvature import curvature
+from optimizer.solve.cells import CellProblem
 from optimizer.solve.flighting import FlightingSolver
 from optimizer.solve.problem import Goal
 
 PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-BUDGET = 1000.0
-
-
-def problem(seed: int, lines: int = 4, periods: int = 6, kpis: int = 2, **blocks: Any) -> dict[str, Any]:
-    """A random scenario as plain data: concave curves, carry-over in from history, prices and season by period."""
-    rng = np.random.default_rng(seed)
-    names, measured = [f"line {i}" for i in range(lines)], [f"kpi {k}" for k in range(kpis)]
-
-    def curve() -> dict[str, Any]:
-        scale, half = rng.uniform(1, 10), rng.uniform(20, 90)
-        return [
-            {"kind": "hill", "scale": scale, "half": half, "slope": rng.uniform(0.6, 1.0)},
-            {"kind": "michaelis_menten", "scale": scale, "half": half},
-            {"kind": "power", "scale": scale / 5, "exponent": rng.uniform(0.3, 0.8)},
-            {"kind": "log1p", "scale": scale / 2, "knee": half},
-            {"kind": "points", "points": [[0, 0], [half, scale], [3 * half, 1.7 * scale], [9 * half, 2 * scale]]},
-        ][rng.integers(5)]
-
-    return {
-        "name": "random",
-        "currency": "EUR",
-        "horizon": {"start": "2026-01-05", "periods": periods},
-        "flighting": "free",
-        "lines": [
-            {
-                "name": name,
-                "current": BUDGET / lines,
-                "max": BUDGET * 0.7,
-                "channel": "ab"[i % 2],
-                "price": rng.uniform(0.7, 1.4, periods).tolist(),
-                "history": rng.uniform(0, 60, 3).tolist(),
-            }
-            for i, name in enumerate(names)
-        ],
-        "kpis": {
-            kpi: {"direction": "maximize", "unit": "things", "season": rng.uniform(0.5, 1.5, periods).tolist()}
-            for kpi in measured
-        },
-        "response": {
-            kpi: {
-                name: {
-                    "curve": curve(),
-                    "adstock": {
-                        "kind": "geometric",
-                        "rate": rng.uniform(0, 0.8),
-                        "length": int(rng.integers(1, 5)),
-                    },
-                }
-                for name in names
-            }
-            for kpi in measured
-        },
-        "constraints": {"budget": {"total": BUDGET}},
-        "preferences": {
-            "weights": {kpi: float(rng.uniform(0.2, 1)) for kpi in measured},
-            "scale": dict.fromkeys(measured, "payoff"),
-        }
-        if kpis > 1
-        else {},
-    } | blocks
-
-
-def with_floor(data: dict[str, Any]) -> dict[str, Any]:
-    """Add a floor on the last KPI, half-way between what it has in the best plan and the most it could have."""
-    kpi = list(data["kpis"])[-1]
-    now = solve(data).outcomes.loc[kpi, "expected"]
-    others = {name: spec | {"role": "monitor"} for name, spec in data["kpis"].items() if name != kpi}
-    most = solve(data | {"kpis": data["kpis"] | others, "preferences": {}}).outcomes.loc[kpi, "expected"]
-    return data | {"preferences": data["preferences"] | {"floors": {kpi: float((now + most) / 2)}}}
-
-
-def solve(data: dict[str, Any], **options: Any) -> opt.Plan:
-    return opt.solve(opt.Scenario.from_dict(data), **options)
-
-
-def goal(plan: opt.Plan, spend: np.ndarray) -> np.ndarray:
-    """The stated objective of plans (N, L, T), recomputed from simulation: higher is better."""
-    scenario = plan.scenario
-    kpis = opt.simulate(scenario, spend).groupby(level="plan").mean()
-    weights = scenario.spec.preferences.weights
-    if not weights:
-        return kpis[scenario.objectives[0]].to_numpy()
-    value = np.zeros(len(kpis))
-    for name, weight in weights.items():
-        worst, best = scenario.spec.preferences.scale[name]
-        value += weight / sum(weights.values()) * ((kpis[name] - worst) / (best - worst)).to_numpy()
-    return value
-
-
-def allowed(scenario: opt.Scenario, spend: np.ndarray) -> np.ndarray:
-    polyhedron = scenario.polyhedron
-    room = polyhedron.b - spend.reshape(len(spend), -1) @ polyhedron.A.T.toarray()
-    kept = np.all(np.where(polyhedron.equal, np.abs(room) < 1e-6 * BUDGET, room > -1e-6 * BUDGET), axis=1)
-    kept &= np.all(spend >= 0, axis=(1, 2))
-    kpis = opt.simulate(scenario, spend).groupby(level="plan").mean()
-    for name, limit in scenario.spec.preferences.floors.items():
-        kept &= kpis[name].to_numpy() >= limit * (1 - 1e-9)
-    return kept
-
-
-def grid(cells: int, steps: int) -> np.ndarray:
-    """All splits of 1 into ``cells`` multiples of ``1 / steps``."""
-    cuts = itertools.product(range(steps + 1), repeat=cells - 1)
-    return np.array([(*c, steps - sum(c)) for c in cuts if sum(c) <= steps]) / steps
-
-
-def random_plans(scenario: opt.Scenario, n: int, seed: int) -> np.ndarray:
-    """Plans that spend the whole budget: even, spiky and in between."""
-    rng = np.random.default_rng(seed)
-    shape = (len(scenario.lines), scenario.spec.horizon.periods)
-    parts = [rng.dirichlet(np.full(shape[0] * shape[1], a), n // 3) for a in (0.2, 1.0, 20.0)]
-    return BUDGET * np.concatenate(parts).reshape(-1, *shape)
 
 
 @pytest.mark.parametrize(("lines", "periods", "steps"), [(2, 2, 40), (1, 4, 40), (2, 3, 14)])
@@ -157,7 +45,7 @@ def test_plan_equals_brute_force(lines: int, periods: int, steps: int, kpis: int
     found = goal(plan, plan.spend.to_numpy()[None])[0]
     assert found >= best - 2e-6 * abs(best)
     assert found == pytest.approx(plan.certificate.value, rel=1e-9, abs=1e-9)
-    assert found <= best + 1e-3 * max(abs(best), 1.0)
+    assert found <= best + (4e-3 if plan.scenario.spec.preferences.floors else 1e-3) * max(abs(best), 1.0)
     assert plan.certificate.bound >= best - 1e-12
     assert plan.certificate.guarantee == "global"
     assert allowed(scenario, plan.spend.to_numpy()[None])[0]
@@ -165,11 +53,14 @@ def test_plan_equals_brute_force(lines: int, periods: int, steps: int, kpis: int
 
 @pytest.mark.parametrize("seed", range(5))
 def test_bound_is_above_every_plan(seed: int) -> None:
-    plan = solve(with_floor(problem(seed)))
+    data = with_floor(problem(seed))
+    plan = solve(data)
+    most = solve(data | {"preferences": {"priorities": ["kpi 1", "kpi 0"]}})
     spend = random_plans(plan.scenario, 3000, seed)
     # Plans near the best one, too: where a bound that cuts too deep would show.
-    near = 0.98 * plan.spend.to_numpy() + 0.02 * spend
-    spend = np.concatenate([spend, near])
+    between = np.random.default_rng(seed).uniform(0, 0.5, (len(spend), 1, 1))
+    near = (1 - between) * plan.spend.to_numpy() + between * most.spend.to_numpy()
+    spend = np.concatenate([spend, 0.98 * near + 0.02 * spend, 0.999 * near + 0.001 * spend])
     spend = spend[allowed(plan.scenario, spend)]
     assert len(spend) > 100
     assert goal(plan, spend).max() <= plan.certificate.bound + 1e-12
@@ -193,14 +84,8 @@ def test_no_plan_in_time_is_an_error_not_a_broken_floor() -> None:
     data = with_floor(problem(3))
     data["preferences"]["scale"] = {"kpi 0": [0.0, 100.0], "kpi 1": [0.0, 100.0]}
     data["preferences"]["floors"]["kpi 1"] *= 1.02
-    try:
-        plan = solve(data, time_limit=1e-9)
-    except opt.SolverError as error:
-        assert "time" in str(error)
-    except opt.InfeasibleError:
-        pass
-    else:
-        assert allowed(plan.scenario, plan.spend.to_numpy()[None])[0]
+    with pytest.raises(opt.SolverError, match="time"):
+        solve(data, time_limit=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -229,18 +114,25 @@ def test_is_the_flat_plan_when_pacing_forces_it(seed: int) -> None:
 
 def test_floors_hold_as_simulated(tmp_path: Any) -> None:
     model = make_model(25, past=3)
-    base = scenario_on_file(tmp_path, model, periods=6, changes={"flighting": "free"})
+    season = [3.0, 3.0, 1.0, 1.0, 0.3, 0.3]
+    kpis = {
+        "kpi0": {"direction": "maximize", "season": season},
+        "kpi1": {"direction": "maximize", "season": season[::-1]},
+    }
+    wanted = {"weights": {"kpi0": 10.0, "kpi1": 1.0}, "scale": {"kpi0": [0.0, 5000.0], "kpi1": [0.0, 5000.0]}}
+    changes = {"flighting": "free", "kpis": kpis, "preferences": wanted}
+    base = scenario_on_file(tmp_path, model, periods=6, changes=changes)
     best = opt.solve(base)
     draws = opt.simulate(base, best.spend)["kpi1"]
     worst = float(np.sort(draws)[:5].mean())
     data = base.spec.model_dump(exclude_none=True)
     for floor, holds in (
         (
-            {"value": 1.02 * worst, "cvar": 0.2},
-            lambda found: np.sort(found)[:5].mean() >= 1.02 * worst * (1 - 1e-9),
+            {"value": 1.004 * worst, "cvar": 0.2},
+            lambda found: np.sort(found)[:5].mean() >= 1.004 * worst * (1 - 1e-9),
         ),
-        ({"value": 1.02 * worst, "probability": 0.9}, lambda found: (found >= 1.02 * worst).mean() >= 0.9),
-        (1.02 * float(draws.mean()), lambda found: found.mean() >= 1.02 * float(draws.mean()) * (1 - 1e-9)),
+        ({"value": 1.004 * worst, "probability": 0.9}, lambda found: (found >= 1.004 * worst).mean() >= 0.9),
+        (1.004 * float(draws.mean()), lambda found: found.mean() >= 1.004 * float(draws.mean()) * (1 - 1e-9)),
     ):
         data["preferences"]["floors"] = {"kpi1": floor}
         plan = opt.solve(opt.Scenario.from_dict(data, tmp_path))
@@ -281,16 +173,6 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
     for line, row in one.items():
         # Plans within the tolerance of the best may lie this far apart.
         assert other[line] == pytest.approx(row, abs=2e-3)
-
-
-def smooth(seed: int) -> dict[str, Any]:
-    """A problem whose best plan is one: no curve through points, no straight line."""
-    data = problem(seed, 3, 4)
-    for by_line in data["response"].values():
-        for entry in by_line.values():
-            if entry["curve"]["kind"] == "points":
-                entry["curve"] = {"kind": "michaelis_menten", "scale": 5.0, "half": 50.0}
-    return data
 
 
 @PROPERTY
@@ -489,41 +371,6 @@ def test_budget_may_stay_unspent() -> None:
     spend = random_plans(plan.scenario, 2000, 0) * np.random.default_rng(1).uniform(0, 1, (1998, 1, 1))
     values = opt.simulate(plan.scenario, spend).groupby(level="plan").mean()["profit"]
     assert values[allowed(plan.scenario, spend)].max() <= plan.certificate.bound
-
-
-# The parts
-
-
-def test_gradients_are_those_of_the_values(tmp_path: Any) -> None:
-    changes = {"flighting": "free"}
-    scenario = scenario_on_file(tmp_path, make_model(7, past=3), periods=6, changes=changes)
-    data = scenario.spec.model_dump(exclude_none=True)
-    data["preferences"]["floors"] = {"kpi0": {"value": 1.0, "cvar": 0.3}, "kpi1": 1.0}
-    cells = CellProblem(opt.Scenario.from_dict(data, tmp_path))
-    z = np.random.default_rng(0).dirichlet(np.full(len(cells.lower), 5.0))
-    for part, at in ((cells, z), (EvenCells(cells), np.random.default_rng(1).dirichlet(np.full(3, 5.0)))):
-        state = part.state(at)
-        rises = np.concatenate([state.rises, state.room_rises])
-        assert part.values(at) == pytest.approx(np.append(state.u, state.room), rel=1e-12)
-        for i in range(len(at)):
-            step = np.eye(len(at))[i] * 1e-6
-            slope = (part.values(at + step) - part.values(at - step)) / 2e-6
-            assert slope == pytest.approx(rises[:, i], rel=1e-5, abs=1e-8)
-
-
-@pytest.mark.parametrize("length", [1, 3])
-def test_curvature_is_that_of_every_pair_of_cells(tmp_path: Any, length: int) -> None:
-    model = make_model(4, length=np.full((2, 3), length))
-    cells = CellProblem(scenario_on_file(tmp_path, model, periods=6, changes={"flighting": "free"}))
-    z = np.random.default_rng(0).dirichlet(np.full(len(cells.lower), 20.0))
-    found = curvature(cells, z)
-    for i in range(len(z)):
-        step = np.eye(len(z))[i] * 1e-6
-        column = (cells.mean_gradients((z + step)[None]) - cells.mean_gradients((z - step)[None]))[0] / 2e-6
-        line, period = divmod(i, 6)
-        column = column.reshape(2, 3, 6)
-        assert found[:, line, :, period] == pytest.approx(column[:, line], rel=2e-2, abs=1e-3)
-        assert np.delete(column, line, axis=1) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_plan_beside_the_rules_is_brought_back() -> None:

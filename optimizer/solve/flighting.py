@@ -91,7 +91,10 @@ class FlightingSolver:
         self.solves += 1
         aim = self._aim(goal)
         starts = [z for z in (near, self._flat(aim)) if z is not None]
-        return self._point(goal, *self._search(aim, tolerance, starts))
+        found = self._search(aim, tolerance, starts)
+        if self.progress is not None:
+            self.progress(1.0)
+        return self._point(goal, *found)
 
     def _search(self, aim: Aim, tolerance: float, starts: list[Floats]) -> tuple[Floats, float, Multipliers]:
         """Climb from the best of some plans; return the plan, its bound and the multipliers that prove it."""
@@ -234,9 +237,9 @@ class _Climb:
         return Tangent(beside, np.append(state.u, state.room), np.concatenate([state.rises, state.room_rises]))
 
     def _tighten(self) -> None:
-        bound, multipliers = self.model.bound()
-        if bound < self.bound:
-            self.bound, self.multipliers = bound, multipliers
+        found = self.model.bound()
+        if found is not None and found[0] < self.bound:
+            self.bound, self.multipliers = found
 
     def _step(self, tangent: Tangent) -> float:
         """Move to a better plan, if the step leads to one; return what the step promised."""

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linprog
 
-from ..errors import InfeasibleError, SolverError
+from ..errors import InfeasibleError
 from .cells import CellProblem
 
 Floats = NDArray[np.float64]
 
 # Tangents kept: the latest. Older ones lie too far from the plan to matter.
 KEPT = 30
+TIGHT = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-10}
 
 
 @dataclass(frozen=True)
@@ -102,33 +103,33 @@ class Linearised:
         """Take a tangent in; the oldest goes."""
         self.tangents = [*self.tangents[1 - KEPT :], tangent]
 
-    def bound(self) -> tuple[float, Multipliers]:
-        """Return a proven bound on the aim, and the multipliers that prove it.
+    def bound(self) -> tuple[float, Multipliers] | None:
+        """Return a proven bound on the aim, and the multipliers that prove it; None if the linear solver gives up.
 
         Raises
         ------
         InfeasibleError
             If no plan keeps the rules, or the tangents allow none that keeps what must be kept.
-        SolverError
-            If the linear solver gives up.
         """
         problem, n = self.problem, len(self.problem.lower)
         weighted, racing = bool(np.any(self.aim.weights)), len(self.racing) > 0
         cuts, limits = self._cuts(weighted)
-        found = linprog(
+        program = (
             np.append(np.zeros(n), [-float(weighted), -float(racing)]),
             sparse.vstack([cuts, _wide(problem.A[~problem.equal])], format="csr"),
             np.concatenate([limits, problem.b[~problem.equal]]),
             _wide(problem.A[problem.equal]),
             problem.b[problem.equal],
-            bounds=[*zip(problem.lower, problem.upper, strict=True), *(_free(weighted), _free(racing))],
-            method="highs",
-            options={"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-10},
+            [*zip(problem.lower, problem.upper, strict=True), *(_free(weighted), _free(racing))],
         )
-        if found.status == 2:
-            raise InfeasibleError("no plan keeps every rule and floor at once", "loosen a rule or a floor")
-        if found.status != 0:
-            raise SolverError("the linear solver gave up on the tangent program", "loosen the rules slightly")
+        for method, tolerances in (("highs", TIGHT), ("highs", {}), ("highs-ipm", {})):
+            found = linprog(*program, method=method, options=tolerances)
+            if found.status == 2:
+                raise InfeasibleError("no plan keeps every rule and floor at once", "loosen a rule or a floor")
+            if found.status == 0:
+                break
+        else:
+            return None
         duals = np.maximum(-found.ineqlin.marginals, 0.0)
         rows = np.zeros(len(problem.b))
         rows[~problem.equal] = duals[len(limits) :]
