@@ -6,13 +6,18 @@ all periods together, as carry-over only adds up and curves are concave.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..curves import FAMILIES
 from ..errors import InfeasibleError, SolverError
 from ..preferences import Floor, tail_weights
+from ..simulate import Simulator
 from .problem import BESIDE_ZERO, Effects, Form, Problem, State
 
 if TYPE_CHECKING:
@@ -93,8 +98,18 @@ class CellProblem(Problem):
 
     def state(self, z: Floats) -> State:
         """Evaluate every form at z (L * T,), with gradients at `beside(z)`."""
+        values, rises = self.evaluate(z, self.forms)
+        n = len(self.objectives)
+        # Effects by draw and line are not kept.
+        effects = Effects(np.empty((0, len(self.size), 0)), np.empty((0, len(self.size), 0)))
+        return State(z, values[:n], rises[:n], values[n:], rises[n:], effects)
+
+    def evaluate(self, z: Floats, forms: Sequence[Form]) -> tuple[Floats, Floats]:
+        """Values of some forms at z, and gradients at `beside(z)`: (F,), (F, n)."""
+        if not forms:
+            return np.empty(0), np.empty((0, len(z)))
         totals = self._totals(z)
-        found = [self._value(form, totals, z) for form in self.forms]
+        found = [self._value(form, totals, z) for form in forms]
         # One adjoint pass for the mean, and one for each form that counts its worst draws only.
         counted = [
             np.full(len(totals), 1.0 / len(totals)),
@@ -105,13 +120,48 @@ class CellProblem(Problem):
         rises = np.array(
             [
                 form.kpis @ (mean if weights is None else next(passes)) + form.spend
-                for form, (_, weights) in zip(self.forms, found, strict=True)
+                for form, (_, weights) in zip(forms, found, strict=True)
             ]
-        ).reshape(len(self.forms), len(z))
-        values, n = np.array([value for value, _ in found]), len(self.objectives)
-        # Effects by draw are only known for all lines and periods together.
-        effects = Effects(totals[:, :, None], np.empty((0, *mean.shape)))
-        return State(z, values[:n], rises[:n], values[n:], rises[n:], effects)
+        )
+        return np.array([value for value, _ in found]), rises
+
+    def effects_by_line(self, z: Floats) -> tuple[Floats, Floats]:
+        """Mean scaled effects of each line, and their slopes, at a plan that no slope is infinite at.
+
+        In one group, or where curves have kinks in one group for each period that effects fall into: there
+        tangents to the parts fit much closer than tangents to their sum.
+
+        Returns
+        -------
+        (K, L, groups), (K, L, groups, parts)
+        """
+        spend = self.spend(z)[None]
+        whole = self.simulator
+        values, slopes = [], []
+        for season in self._seasons:
+            part = replace(whole, season=season)
+            alone = [replace(part, family=np.ascontiguousarray(whole.family * mask)) for mask in self._masks]
+            values.append(np.array([line.line_outcomes(spend)[0].mean(axis=0) / self.size for line in alone]).T)
+            slopes.append(self._gradients(z[None], part)[0].reshape(len(self.size), -1, self.parts))
+        return np.stack(values, axis=2), np.stack(slopes, axis=2)
+
+    @property
+    def groups(self) -> int:
+        """Groups of `effects_by_line`."""
+        return len(self._seasons)
+
+    @cached_property
+    def _masks(self) -> NDArray[np.bool_]:
+        """Each line alone, in name order: (L, L)."""
+        return np.arange(len(self.order)) == self.order[:, None]
+
+    @cached_property
+    def _seasons(self) -> list[Floats]:
+        """The season as a whole, or period by period where curves have kinks: each (K, T)."""
+        season = self.simulator.season
+        if not np.any(self.simulator.family == FAMILIES["points"].code):
+            return [season]
+        return [season * (np.arange(season.shape[1]) == t) for t in range(season.shape[1])]
 
     def mean_gradients(self, z: Floats, counted: Floats | None = None) -> Floats:
         """Gradients of scaled effects by cell.
@@ -127,12 +177,15 @@ class CellProblem(Problem):
         -------
         (N, K, L * T)
         """
+        return self._gradients(z, self.simulator, counted)
+
+    def _gradients(self, z: Floats, simulator: Simulator, counted: Floats | None = None) -> Floats:
         spend = np.stack([self.spend(row) for row in z])
         n_draws, n_kpis = self.simulator.baseline.shape
         share = None
         if counted is not None:
             share = np.broadcast_to(counted[:, :, None], (len(z), n_draws, n_kpis))
-        raw = self.simulator.gradients(spend, share)[..., : self.periods]
+        raw = simulator.gradients(spend, share)[..., : self.periods]
         flat = raw.reshape(*raw.shape[:2], -1)[:, :, self.columns] * (self.money / self.size[:, None])
         return np.where(self.pinned, 0.0, flat)
 
@@ -183,9 +236,9 @@ class EvenCells(CellProblem):
         """Currency by line and period in the scenario's order: (L, T)."""
         return self.whole.spend(self.spread(z))
 
-    def mean_gradients(self, z: Floats, counted: Floats | None = None) -> Floats:
+    def _gradients(self, z: Floats, simulator: Simulator, counted: Floats | None = None) -> Floats:
         """Gradients of scaled effects by line total: (N, K, L)."""
-        cells = self.whole.mean_gradients(np.array([self.spread(row) for row in z]), counted)
+        cells = self.whole._gradients(np.array([self.spread(row) for row in z]), simulator, counted)
         return cells.reshape(*cells.shape[:2], -1, self.periods).mean(axis=3)
 
 

@@ -23,7 +23,7 @@ from .cells import CellProblem, EvenCells
 from .convex import ConvexSolver, Point
 from .curvature import bowl, curvature
 from .duality import Proof
-from .linearised import Aim, Linearised, Multipliers, Tangent, quadratic
+from .linearised import Aim, Linearised, Multipliers, quadratic
 from .problem import Goal
 
 Floats = NDArray[np.float64]
@@ -212,9 +212,8 @@ class _Climb:
         first = gap = np.inf
         idle = 0
         for turn in range(ROUNDS):
-            tangent = self._tangent(self.z)
-            self.model.add(tangent)
-            promised = self._step(tangent)
+            self.model.add(self.problem.beside(self.z))
+            promised = self._step(self.problem.beside(self.z))
             late = time.monotonic() > self.solver.deadline
             if late or turn % NOW_AND_THEN == 0 or promised <= NEAR * tolerance:
                 self._tighten()
@@ -231,28 +230,23 @@ class _Climb:
             done = np.log(first / max(gap, tolerance)) / np.log(first / tolerance)
             self.solver.progress(float(np.clip(done, 0.0, 1.0)))
 
-    def _tangent(self, z: Floats) -> Tangent:
-        beside = self.problem.beside(z)
-        state = self.problem.state(beside)
-        return Tangent(beside, np.append(state.u, state.room), np.concatenate([state.rises, state.room_rises]))
-
     def _tighten(self) -> None:
         found = self.model.bound()
         if found is not None and found[0] < self.bound:
             self.bound, self.multipliers = found
 
-    def _step(self, tangent: Tangent) -> float:
+    def _step(self, at: Floats) -> float:
         """Move to a better plan, if the step leads to one; return what the step promised."""
         problem = self.problem
         kpis = (self.aim.weights + self.worth) @ np.array([form.kpis for form in problem.forms])
-        blocks = bowl(np.tensordot(kpis, curvature(problem, tangent.at), axes=(0, 0)))
-        spread = 1.0 / len(tangent.at)
-        steepest = np.abs(tangent.rises).max(initial=0.0) / spread
-        bend = sparse.block_diag(list(blocks)) + self.damping * steepest * sparse.eye_array(len(tangent.at))
-        found = self.model.step(tangent, sparse.csc_matrix(bend), spread)
+        blocks = bowl(np.tensordot(kpis, curvature(problem, at), axes=(0, 0)))
+        spread = 1.0 / len(at)
+        damping = self.damping * self.model.steepest(kpis) / spread
+        bend = sparse.block_diag(list(blocks)) + damping * sparse.eye_array(len(at))
+        found = self.model.step(problem.values(at), sparse.csc_matrix(bend), spread)
         if found is None:
             return np.inf
-        self.worth = found.worst + found.held
+        self.worth = found.worth
         target = self.solver.mended(found.z)
         for share in SHARES:
             z, forms = self._kept(self.z + share * (target - self.z))
@@ -261,7 +255,7 @@ class _Climb:
                 self.z, self.forms, self.value = z, forms, value
                 break
             # A kink in the way: its other side is worth knowing before the next step, which then is shorter.
-            self.model.add(self._tangent(z))
+            self.model.add(problem.beside(z))
         self.damping = self.damping / 4 if share == 1.0 else max(4 * self.damping, DAMPED)
         return found.gain
 
