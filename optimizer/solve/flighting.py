@@ -23,7 +23,7 @@ from .cells import CellProblem, EvenCells
 from .convex import ConvexSolver, Point
 from .curvature import bowl, curvature
 from .duality import Proof
-from .linearised import Aim, Linearised, Multipliers, quadratic
+from .linearised import Aim, Linearised, Multipliers, check_rules, quadratic
 from .problem import Goal
 
 Floats = NDArray[np.float64]
@@ -133,8 +133,7 @@ class FlightingSolver:
         ends = np.concatenate([problem.b[problem.equal], problem.b[~problem.equal], problem.upper, -problem.lower])
         found = quadratic(sparse.csc_matrix(identity), -z * n, rows, ends * n, same.shape[0])
         if found is None:
-            # Is there any? The linear program says so for sure.
-            Linearised(problem, Aim(*np.zeros((1, 1)), *np.full((2, 1), np.nan))).bound()
+            check_rules(problem)
             raise SolverError("the quadratic solver gave up on the rules", "loosen the rules slightly")
         return self.mended(found[0] / n)
 

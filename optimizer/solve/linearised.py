@@ -308,6 +308,21 @@ class Linearised:
         return sparse.hstack([rows, sparse.csr_matrix((rows.shape[0], more))], format="csr")
 
 
+def check_rules(problem: CellProblem) -> None:
+    """Raise InfeasibleError if no plan keeps the linear rules."""
+    found = linprog(
+        np.zeros(len(problem.lower)),
+        problem.A[~problem.equal],
+        problem.b[~problem.equal],
+        problem.A[problem.equal],
+        problem.b[problem.equal],
+        np.column_stack([problem.lower, problem.upper]),
+        method="highs",
+    )
+    if found.status == 2:
+        raise InfeasibleError("no plan keeps every rule at once", "loosen a rule")
+
+
 def quadratic(
     P: sparse.csc_matrix, q: Floats, A: sparse.csc_matrix, b: Floats, n_equal: int
 ) -> tuple[Floats, Floats] | None:
