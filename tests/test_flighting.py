@@ -383,3 +383,15 @@ def test_a_plan_beside_the_rules_is_brought_back() -> None:
     back = solver.mended(off)
     assert cells.slack(back).min() >= -1e-14
     assert np.abs(back - z).max() < 1e-5
+
+
+def test_a_floor_at_the_edge_of_what_can_be_reached() -> None:
+    data = smooth(2)
+    most = solve(data | {"preferences": {"priorities": ["kpi 1", "kpi 0"]}})
+    data["preferences"]["floors"] = {"kpi 1": most.outcomes.loc["kpi 1", "expected"] * (1 - 1e-9)}
+    data["preferences"]["scale"] = {"kpi 0": [0.0, 100.0], "kpi 1": [0.0, 100.0]}
+    plan = solve(data)
+    kept = plan.outcomes.loc["kpi 1", "expected"] / data["preferences"]["floors"]["kpi 1"]
+    assert kept >= 1 - 1e-8
+    assert plan.certificate.bound >= plan.certificate.value
+    assert plan.certificate.gap < 0.02

@@ -230,9 +230,14 @@ class _Climb:
             self.solver.progress(float(np.clip(done, 0.0, 1.0)))
 
     def _tighten(self) -> None:
-        found = self.model.bound()
-        if found is not None and found[0] < self.bound:
-            self.bound, self.multipliers = found
+        models = [self.model]
+        if len(self.model.limited):
+            # What floors are worth grows beyond all bounds where next to no plan keeps them.
+            models.append(self.model.without_floors())
+        for model in models:
+            found = model.bound()
+            if found is not None and found[0] < self.bound:
+                self.bound, self.multipliers = found
 
     def _step(self, at: Floats) -> float:
         """Move to a better plan, if the step leads to one; return what the step promised."""
@@ -254,7 +259,7 @@ class _Climb:
                 self.z, self.forms, self.value = z, forms, value
                 break
             # A kink in the way: its other side is worth knowing before the next step, which then is shorter.
-            self.model.add(problem.beside(z))
+            self.model.add(problem.beside(self.z + share * (target - self.z)))
         self.damping = self.damping / 4 if share == 1.0 else max(4 * self.damping, DAMPED)
         return found.gain
 

@@ -6,6 +6,7 @@ bound is taken from the linear program's multipliers by weak duality, so it rest
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -149,6 +150,12 @@ class Linearised:
         n_kpis, (n_lines, groups) = len(self.used), values.shape[1:]
         line = np.tile(np.repeat(np.arange(n_lines), groups), n_kpis)
         return Tangent(z, values[self.used].reshape(-1), slopes[self.used].reshape(-1, parts), line, *tails)
+
+    def without_floors(self) -> Linearised:
+        """The same tangents with nothing that must be kept: its bound is one for all that keep more."""
+        other = copy(self)
+        other.limited = self.limited[:0]
+        return other
 
     def steepest(self, kpis: Floats) -> float:
         """The steepest slope of the latest effects, each KPI counted for a factor (K,)."""
