@@ -118,10 +118,18 @@ def plan(
     front: Annotated[
         bool, typer.Option("--front", help="Also compute the front and show it in the report.")
     ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="With free flighting: end the search by then, and tell how far the plan may be from the best.",
+        ),
+    ] = None,
 ) -> None:
     """Find the best plan under the scenario's stated preferences; print it and write a report."""
     directory = _directory(out, scenario)
-    given, found = _solve(scenario)
+    given, found = _solve(scenario, time_limit)
     _finish(given, found, _frontier(given, None) if front else None, directory)
 
 
@@ -260,12 +268,13 @@ def _check_history(file: Path, config: Path) -> None:
     print_data_findings(_console(), report)
 
 
-def _solve(file: Path) -> tuple[Scenario, Plan]:
+def _solve(file: Path, time_limit: float | None = None) -> tuple[Scenario, Plan]:
     from .scenario import Scenario
     from .solve.routes import solve
 
     given = Scenario.load(file)
-    return given, solve(given)
+    with _progress("Plan") as progress:
+        return given, solve(given, time_limit=time_limit, progress=progress)
 
 
 def _frontier(given: Scenario, tolerance: float | None) -> Front:
@@ -291,6 +300,8 @@ def _finish(given: Scenario, found: Plan, front: Front | None, directory: Path) 
         "outcomes.csv": csv_text(found.outcomes),
         "scenario.resolved.yaml": resolved_text(found.scenario, directory),
     }
+    if found.scenario.free:
+        files["flighting.csv"] = csv_text(found.by_period.set_axis(found.scenario.spec.horizon.starts, axis=1))
     if front is not None and view.front_data is not None:
         files["front.json"] = json_text(view.front_data)
         files["front.csv"] = csv_text(front.points.rename_axis("point"))
