@@ -4,6 +4,7 @@ Heavy libraries (cvxpy, numba, xarray, altair) load where they are first used, s
 stays quick.
 """
 
+from .budget import BudgetCurve, budget_curve, budget_for
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
@@ -16,6 +17,7 @@ from .simulate import simulate
 from .solve.routes import frontier, solve
 
 __all__ = [
+    "BudgetCurve",
     "Certificate",
     "DataError",
     "Explanation",
@@ -30,6 +32,8 @@ __all__ = [
     "Scenario",
     "SolverError",
     "SpecError",
+    "budget_curve",
+    "budget_for",
     "explain",
     "frontier",
     "implied_tradeoff",

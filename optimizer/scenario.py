@@ -322,6 +322,12 @@ class Scenario:
         data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
         return Scenario.from_dict(data, self.directory)
 
+    def with_budget(self, amount: float) -> Scenario:
+        """Return the scenario with another budget, in currency over the horizon; all else as it is."""
+        data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
+        data["constraints"]["budget"] = {kind: float(amount) for kind in data["constraints"]["budget"]}
+        return Scenario.from_dict(data, self.directory)
+
 
 def _shares(spec: ScenarioSpec) -> Floats:
     if isinstance(spec.flighting, str):

@@ -45,6 +45,7 @@ LAYERS = [
     "plan",
     "front",
     "solve",
+    "budget",
     "explain",
     "reach",
     "lint",
