@@ -14,15 +14,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .kernels_split import fill, hull, polish, response_at
-from .kernels_tables import insert, place
+from .kernels_polish import polish, responses
+from .kernels_split import Hulls, fill, new_hulls, update_hulls
+from .kernels_tables import Tables, insert, place
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+# Of the box at hand: the split its over-estimates prefer, what they and the responses are there, slopes.
+Split = tuple[Floats, Floats, Floats, Floats]
 
 ROUNDS = 40
 # Rounds of a finer grid between two polishes: most end in the same place.
 POLISH_EVERY = 4
+# A polish ends when it gains less than this share of the tolerance.
+ENOUGH = 1e-3
+# What a box may miss the budget by, as a share of it, before no split is in it.
+MISS = 1e-12
 DONE, FULL, STOPPED = 0, 1, 2
 # Entries of the state that a call leaves for the next.
 OPEN, VALUE, CLOSED, SEEN = range(4)
@@ -39,16 +45,7 @@ def best_split(
     bounds: Floats,
     state: Floats,
     best: Floats,
-    family: Ints,
-    terms: Floats,
-    starts: Ints,
-    constant: Floats,
-    knots: Floats,
-    grid: Floats,
-    count: Ints,
-    value: Floats,
-    lines: Floats,
-    work: Floats,
+    tables: Tables,
 ) -> int:
     """Find the best split of a budget and bound it, by branch and bound.
 
@@ -67,20 +64,17 @@ def best_split(
         so that a call that ran out of room goes on.
     best : (L,)
         Best split so far; written.
-
-    The other arguments are those of `kernels_tables.insert`.
+    tables
+        The response tables: `kernels_tables.insert`.
 
     Returns
     -------
     int
         `DONE`, `FULL` (the tables need more room) or `STOPPED` (no room for boxes).
     """
-    n_lines, room = grid.shape
-    x, y = np.empty((n_lines, 2 * room)), np.empty((n_lines, 2 * room))
-    corners, z, over = np.empty(n_lines, np.int64), np.empty(n_lines), np.empty(n_lines)
-    lower, upper, split = grid[:, 0].copy(), np.empty(n_lines), np.empty(n_lines)
-    for line in range(n_lines):
-        upper[line] = grid[line, count[line] - 1]
+    n_lines, room = tables[5].shape
+    hulls = new_hulls(n_lines, room)
+    split = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
     while True:
         n_open = int(state[OPEN])
         if n_open == 0:
@@ -90,122 +84,115 @@ def best_split(
             return DONE
         if n_open + 1 >= len(bounds):
             return STOPPED
-        low, high = boxes[at, 0], boxes[at, 1]
-        bound = bounds[at]
-        for turn in range(ROUNDS):
-            if np.max(count) + 2 >= room:
-                bounds[at] = bound
-                return FULL
-            for line in range(n_lines):
-                corners[line] = hull(
-                    line, low[line], high[line], factors, per_money, grid, count, value, lines, x[line], y[line]
-                )
-            found, _ = fill(x, y, corners, budget, exactly, z, over)
-            before, bound = bound, min(bound, found)
-            if bound - state[VALUE] <= tolerance:
-                break
-            if turn % POLISH_EVERY == 0:
-                split[:] = z
-                worth = polish(
-                    split,
-                    lower,
-                    upper,
-                    budget,
-                    exactly,
-                    factors,
-                    per_money,
-                    family,
-                    terms,
-                    starts,
-                    constant,
-                    knots,
-                    work,
-                )
-                if worth > state[VALUE]:
-                    state[VALUE] = worth
-                    best[:] = split
-            new = 0
-            for line in range(n_lines):
-                for place_at in (z[line], split[line]):
-                    if low[line] < place_at < high[line] and insert(
-                        line, place_at, family, terms, starts, constant, knots, grid, count, value, lines, work
-                    ):
-                        new += 1
-            gap = bound - state[VALUE]
-            # A finer grid no longer helps where the hull spans a part that is not concave.
-            if new == 0 or gap <= tolerance or (turn > 0 and before - bound < 0.25 * gap):
-                break
-        state[SEEN] += 1
-        last = n_open - 1
-        if bound - state[VALUE] <= tolerance:
-            state[CLOSED] = max(state[CLOSED], bound)
-            boxes[at], bounds[at] = boxes[last], bounds[last]
-            state[OPEN] = last
-            continue
-        line, cut = _where_to_cut(
-            low,
-            high,
-            z,
-            over,
-            factors,
-            per_money,
-            family,
-            terms,
-            starts,
-            constant,
-            knots,
-            grid,
-            count,
-            value,
-            lines,
-            work,
+        bounds[at], full = _tighten(
+            boxes[at], bounds[at], budget, exactly, tolerance, factors, per_money, state, best, split, hulls, tables
         )
+        if full:
+            return FULL
+        state[SEEN] += 1
+        if bounds[at] - state[VALUE] <= tolerance:
+            state[CLOSED] = max(state[CLOSED], bounds[at])
+            state[OPEN] = _drop(at, n_open, boxes, bounds)
+            continue
+        line, cut = _where_to_cut(boxes[at], split, tables)
         if line < 0:
-            bounds[at] = bound
             return STOPPED
-        boxes[n_open] = boxes[at]
+        boxes[n_open], bounds[n_open] = boxes[at], bounds[at]
         boxes[at, 1, line], boxes[n_open, 0, line] = cut, cut
-        bounds[at], bounds[n_open] = bound, bound
         keep = n_open + 1
         for i in (n_open, at):
-            if np.sum(boxes[i, 0]) > budget * (1.0 + 1e-12) or (
-                exactly and np.sum(boxes[i, 1]) < budget * (1.0 - 1e-12)
+            if np.sum(boxes[i, 0]) > budget * (1.0 + MISS) or (
+                exactly and np.sum(boxes[i, 1]) < budget * (1.0 - MISS)
             ):
-                keep -= 1
-                boxes[i], bounds[i] = boxes[keep], bounds[keep]
+                keep = _drop(i, keep, boxes, bounds)
         state[OPEN] = keep
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _where_to_cut(
-    low: Floats,
-    high: Floats,
-    z: Floats,
-    over: Floats,
+def _drop(at: int, n_open: int, boxes: Floats, bounds: Floats) -> int:
+    """Put the last open box in the place of one; return how many are left."""
+    boxes[at], bounds[at] = boxes[n_open - 1], bounds[n_open - 1]
+    return n_open - 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _tighten(
+    box: Floats,
+    bound: float,
+    budget: float,
+    exactly: bool,
+    tolerance: float,
     factors: Floats,
     per_money: float,
-    family: Ints,
-    terms: Floats,
-    starts: Ints,
-    constant: Floats,
-    knots: Floats,
-    grid: Floats,
-    count: Ints,
-    value: Floats,
-    lines: Floats,
-    work: Floats,
-) -> tuple[int, float]:
+    state: Floats,
+    best: Floats,
+    split: Split,
+    hulls: Hulls,
+    tables: Tables,
+) -> tuple[float, bool]:
+    """Refine the grid where a box's over-estimates put money, until that no longer helps.
+
+    Returns
+    -------
+    bound : float
+        Of the box.
+    full : bool
+        Whether the tables need more room first.
+    """
+    z, over, real, slope = split
+    x, y, corners, _ = hulls
+    grid, count = tables[5], tables[6]
+    n_lines, room = grid.shape
+    polished, new = np.empty(n_lines), np.empty(n_lines)
+    for turn in range(ROUNDS):
+        if np.max(count) + 2 >= room:
+            return bound, True
+        update_hulls(box[0], box[1], factors, per_money, tables, hulls)
+        found, _ = fill(x, y, corners, budget, exactly, z, over)
+        before, bound = bound, min(bound, found)
+        if bound - state[VALUE] <= tolerance:
+            break
+        worth = responses(z, factors, per_money, tables, real, slope)
+        if worth > state[VALUE]:
+            state[VALUE] = worth
+            best[:] = z
+        added = 0
+        if turn % POLISH_EVERY == 0:
+            polished[:] = z
+            worth = polish(polished, budget, exactly, ENOUGH * tolerance, factors, per_money, tables)
+            if worth > state[VALUE]:
+                state[VALUE] = worth
+                best[:] = polished
+            for line in range(n_lines):
+                inside = box[0, line] < polished[line] < box[1, line]
+                new[line] = polished[line] if inside else np.nan
+            added += insert(new, tables)
+        gap = bound - state[VALUE]
+        for line in range(n_lines):
+            # Lines with less than their share of the gap are near enough.
+            far = over[line] - real[line] > 0.1 * gap / n_lines
+            new[line] = z[line] if far and box[0, line] < z[line] < box[1, line] else np.nan
+        added += insert(new, tables)
+        # A finer grid no longer helps where the hull spans a part that is not concave.
+        if added == 0 or gap <= tolerance or (turn > 0 and before - bound < 0.25 * gap):
+            break
+    return bound, False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _where_to_cut(box: Floats, split: Split, tables: Tables) -> tuple[int, float]:
     """The line whose over-estimate is furthest from real at a split, and a grid point inside its box."""
+    z, over, real, _ = split
+    grid, count = tables[5], tables[6]
+    middle = np.full(len(z), np.nan)
     worst, line, cut = -np.inf, -1, 0.0
     for i in range(len(z)):
-        if not low[i] < high[i]:
-            continue
-        real, _ = response_at(i, z[i], factors, per_money, family, terms, starts, constant, knots, work)
-        at = grid[i, place(grid[i], count[i], z[i])]
-        if not low[i] < at < high[i]:
-            at = 0.5 * (low[i] + high[i])
-            insert(i, at, family, terms, starts, constant, knots, grid, count, value, lines, work)
-            at = grid[i, place(grid[i], count[i], at)]
-        if over[i] - real > worst and low[i] < at < high[i]:
-            worst, line, cut = over[i] - real, i, at
+        if box[0, i] < box[1, i] and over[i] - real[i] > worst:
+            at = grid[i, place(grid[i], count[i], z[i])]
+            if not box[0, i] < at < box[1, i]:
+                middle[i] = 0.5 * (box[0, i] + box[1, i])
+                insert(middle, tables)
+                at = grid[i, place(grid[i], count[i], middle[i])]
+            if box[0, i] < at < box[1, i]:
+                worst, line, cut = over[i] - real[i], i, at
     return line, cut

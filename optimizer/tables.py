@@ -7,13 +7,16 @@ off them is proven, however coarse the grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import curves
 from .simulate import Simulator
+
+if TYPE_CHECKING:
+    from .kernels_tables import Tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -168,13 +171,11 @@ class ResponseTables:
         self.terms = terms
         n_kpis, n_lines = terms.family.shape
         room = 4 * points
-        self.grid = np.zeros((n_lines, room))
-        self.count = np.where(upper > lower, points, 1)
+        self.grid, self.count = np.zeros((n_lines, room)), np.zeros(n_lines, dtype=np.int64)
         self.value, self.lines = np.zeros((n_kpis, n_lines, room)), np.zeros((n_kpis, n_lines, 4, room))
-        self.work = np.zeros((2, 3, kernels_tables.BLOCK))
-        shares = np.linspace(0.0, 1.0, points)
-        self.grid[:, :points] = lower[:, None] * (1.0 - shares) + upper[:, None] * shares
-        kernels_tables.begin(*self.arrays())
+        self.work = np.empty((2, 3, terms.table.shape[1]))
+        ends = (np.ascontiguousarray(end, dtype=float) for end in (lower, upper))
+        kernels_tables.begin(*ends, points, self.arrays())
 
     def add(self, line: int, z: float) -> bool:
         """Add a grid point to a line, unless one is there; tell whether."""
@@ -182,7 +183,9 @@ class ResponseTables:
 
         if self.count[line] == self.grid.shape[1]:
             self.grow()
-        return bool(kernels_tables.insert(line, z, *self.arrays()))
+        at = np.full(len(self.count), np.nan)
+        at[line] = z
+        return bool(kernels_tables.insert(at, self.arrays()))
 
     def grow(self) -> None:
         """Make room for twice as many points."""
@@ -190,8 +193,8 @@ class ResponseTables:
             np.concatenate([part, np.zeros_like(part)], axis=-1) for part in (self.grid, self.value, self.lines)
         )
 
-    def arrays(self) -> Any:
-        """The arguments that the kernels share."""
+    def arrays(self) -> Tables:
+        """What the kernels share, in the order that `kernels_tables.insert` tells."""
         terms = self.terms
         return (
             terms.family,

@@ -28,6 +28,7 @@ LAYERS = [
     "kernels_curves",
     "kernels_tables",
     "kernels_split",
+    "kernels_polish",
     "kernels_separable",
     "kernels",
     "response",

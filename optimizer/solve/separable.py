@@ -123,7 +123,7 @@ class SeparableSolver:
                 self._bounds,
                 state,
                 best,
-                *tables.arrays(),
+                tables.arrays(),
             )
             if ended == DONE:
                 break
