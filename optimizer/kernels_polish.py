@@ -108,7 +108,7 @@ def polish(
     return value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def newton(
     z: Floats, lower: Floats, upper: Floats, slope: Floats, bend: Floats, budget: float, exactly: bool, new: Floats
 ) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .kernels_polish import polish, responses
 from .kernels_split import Hulls, fill, new_hulls, update_hulls
-from .kernels_tables import Tables, insert, place
+from .kernels_tables import Tables, apart, insert, place
 
 Floats = NDArray[np.float64]
 # Of the box at hand: the split its over-estimates prefer, what they and the responses are there, slopes.
@@ -30,6 +30,8 @@ ENOUGH = 1e-3
 # What a box may miss the budget by, as a share of it, before no split is in it.
 MISS = 1e-12
 DONE, FULL, STOPPED = 0, 1, 2
+# In place of a line to cut.
+NOWHERE, NO_ROOM = -1, -2
 # Entries of the state that a call leaves for the next.
 OPEN, VALUE, CLOSED, SEEN = range(4)
 
@@ -79,43 +81,49 @@ def best_split(
         n_open = int(state[OPEN])
         if n_open == 0:
             return DONE
-        at = int(np.argmax(bounds[:n_open]))
+        at = 0
+        for i in range(1, n_open):
+            at = i if bounds[i] > bounds[at] else at
         if bounds[at] - state[VALUE] <= tolerance:
             return DONE
         if n_open + 1 >= len(bounds):
             return STOPPED
-        bounds[at], full = _tighten(
+        bounds[at], line, cut = _tighten(
             boxes[at], bounds[at], budget, exactly, tolerance, factors, per_money, state, best, split, hulls, tables
         )
-        if full:
+        if line == NO_ROOM:
             return FULL
         state[SEEN] += 1
         if bounds[at] - state[VALUE] <= tolerance:
             state[CLOSED] = max(state[CLOSED], bounds[at])
-            state[OPEN] = _drop(at, n_open, boxes, bounds)
+            _copy(n_open - 1, at, boxes, bounds)
+            state[OPEN] = n_open - 1
             continue
-        line, cut = _where_to_cut(boxes[at], split, tables)
-        if line < 0:
+        if line == NOWHERE:
             return STOPPED
-        boxes[n_open], bounds[n_open] = boxes[at], bounds[at]
+        _copy(at, n_open, boxes, bounds)
         boxes[at, 1, line], boxes[n_open, 0, line] = cut, cut
         keep = n_open + 1
         for i in (n_open, at):
-            if np.sum(boxes[i, 0]) > budget * (1.0 + MISS) or (
-                exactly and np.sum(boxes[i, 1]) < budget * (1.0 - MISS)
-            ):
-                keep = _drop(i, keep, boxes, bounds)
+            least, most = 0.0, 0.0
+            for j in range(n_lines):
+                least += boxes[i, 0, j]
+                most += boxes[i, 1, j]
+            if least > budget * (1.0 + MISS) or (exactly and most < budget * (1.0 - MISS)):
+                keep -= 1
+                _copy(keep, i, boxes, bounds)
         state[OPEN] = keep
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _drop(at: int, n_open: int, boxes: Floats, bounds: Floats) -> int:
-    """Put the last open box in the place of one; return how many are left."""
-    boxes[at], bounds[at] = boxes[n_open - 1], bounds[n_open - 1]
-    return n_open - 1
+def _copy(source: int, target: int, boxes: Floats, bounds: Floats) -> None:
+    bounds[target] = bounds[source]
+    for end in range(2):
+        for line in range(boxes.shape[2]):
+            boxes[target, end, line] = boxes[source, end, line]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def _tighten(
     box: Floats,
     bound: float,
@@ -129,70 +137,87 @@ def _tighten(
     split: Split,
     hulls: Hulls,
     tables: Tables,
-) -> tuple[float, bool]:
+) -> tuple[float, int, float]:
     """Refine the grid where a box's over-estimates put money, until that no longer helps.
 
     Returns
     -------
     bound : float
         Of the box.
-    full : bool
-        Whether the tables need more room first.
+    line, cut : int, float
+        Where to cut it: the line whose over-estimate is furthest from real, and a grid point inside; `NOWHERE` if
+        no line has one, `NO_ROOM` if the tables need more room first.
     """
     z, over, real, slope = split
     x, y, corners, _ = hulls
-    grid, count = tables[5], tables[6]
-    n_lines, room = grid.shape
+    count = tables[6]
+    n_lines, room = tables[5].shape
     polished, new = np.empty(n_lines), np.empty(n_lines)
     for turn in range(ROUNDS):
-        if np.max(count) + 2 >= room:
-            return bound, True
+        # Two points a round, and one where the box is cut.
+        for line in range(n_lines):
+            if count[line] + 3 > room:
+                return bound, NO_ROOM, 0.0
         update_hulls(box[0], box[1], factors, per_money, tables, hulls)
         found, _ = fill(x, y, corners, budget, exactly, z, over)
         before, bound = bound, min(bound, found)
         if bound - state[VALUE] <= tolerance:
-            break
+            return bound, NOWHERE, 0.0
         worth = responses(z, factors, per_money, tables, real, slope)
-        if worth > state[VALUE]:
-            state[VALUE] = worth
-            best[:] = z
+        _keep(z, worth, state, best)
         added = 0
         if turn % POLISH_EVERY == 0:
-            polished[:] = z
+            for line in range(n_lines):
+                polished[line] = z[line]
             worth = polish(polished, budget, exactly, ENOUGH * tolerance, factors, per_money, tables)
-            if worth > state[VALUE]:
-                state[VALUE] = worth
-                best[:] = polished
+            _keep(polished, worth, state, best)
             for line in range(n_lines):
                 inside = box[0, line] < polished[line] < box[1, line]
                 new[line] = polished[line] if inside else np.nan
             added += insert(new, tables)
         gap = bound - state[VALUE]
         for line in range(n_lines):
-            # Lines with less than their share of the gap are near enough.
+            # Lines with less than a tenth of their share of the gap are near enough.
             far = over[line] - real[line] > 0.1 * gap / n_lines
             new[line] = z[line] if far and box[0, line] < z[line] < box[1, line] else np.nan
         added += insert(new, tables)
         # A finer grid no longer helps where the hull spans a part that is not concave.
         if added == 0 or gap <= tolerance or (turn > 0 and before - bound < 0.25 * gap):
             break
-    return bound, False
+    line, cut = _where_to_cut(box, split, tables)
+    for i in range(n_lines):
+        new[i] = cut if i == line else np.nan
+    insert(new, tables)
+    return bound, line, cut
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _keep(z: Floats, worth: float, state: Floats, best: Floats) -> None:
+    """Remember a split if it is the best so far."""
+    if worth > state[VALUE]:
+        state[VALUE] = worth
+        for line in range(len(z)):
+            best[line] = z[line]
+
+
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def _where_to_cut(box: Floats, split: Split, tables: Tables) -> tuple[int, float]:
-    """The line whose over-estimate is furthest from real at a split, and a grid point inside its box."""
+    """The line whose over-estimate is furthest from real at a split, and where to cut its range: at the split, or
+    in the middle where the split is at an end."""
     z, over, real, _ = split
     grid, count = tables[5], tables[6]
-    middle = np.full(len(z), np.nan)
-    worst, line, cut = -np.inf, -1, 0.0
+    worst, line, cut = -np.inf, NOWHERE, 0.0
     for i in range(len(z)):
-        if box[0, i] < box[1, i] and over[i] - real[i] > worst:
-            at = grid[i, place(grid[i], count[i], z[i])]
-            if not box[0, i] < at < box[1, i]:
-                middle[i] = 0.5 * (box[0, i] + box[1, i])
-                insert(middle, tables)
-                at = grid[i, place(grid[i], count[i], middle[i])]
-            if box[0, i] < at < box[1, i]:
-                worst, line, cut = over[i] - real[i], i, at
+        low, high = box[0, i], box[1, i]
+        if low < high and over[i] - real[i] > worst:
+            # A split next to a grid point was not inserted: it may be the one before or the one after.
+            before = place(grid[i], count[i], z[i])
+            at = grid[i, before]
+            if not low < at < high and before + 1 < count[i] and grid[i, before + 1] - z[i] <= apart(grid[i], count[i]):
+                at = grid[i, before + 1]
+            if not low < at < high:
+                at = 0.5 * (low + high)
+                if high - low <= 3.0 * apart(grid[i], count[i]):
+                    continue
+            worst, line, cut = over[i] - real[i], i, at
     return line, cut

@@ -25,7 +25,8 @@ ROUNDING = 1e-12
 def new_hulls(n_lines: int, room: int) -> Hulls:
     """Room for the over-estimates of lines whose grids have room for ``room`` points."""
     x, y = np.empty((n_lines, 2 * room)), np.empty((n_lines, 2 * room))
-    return x, y, np.zeros(n_lines, np.int64), np.full((n_lines, 3), np.nan)
+    # Nothing is known yet: no line has a grid of no points.
+    return x, y, np.zeros(n_lines, np.int64), np.zeros((n_lines, 3))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -56,7 +57,7 @@ def update_hulls(
         known[line, 0], known[line, 1], known[line, 2] = low[line], high[line], n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def hull(
     line: int,
     first: int,
@@ -152,9 +153,10 @@ def fill(
     """
     n_lines = len(corners)
     # Lines stop at `low` at a price known to be too high, at `high` at one too low.
-    low, high, at = np.zeros(n_lines, np.int64), corners - 1, np.zeros(n_lines, np.int64)
+    low, high, at = np.zeros(n_lines, np.int64), np.empty(n_lines, np.int64), np.empty(n_lines, np.int64)
     price = -np.inf
     for line in range(n_lines):
+        high[line] = corners[line] - 1
         if not exactly:
             # At no price below nothing is money left over.
             high[line] = _corner_at(0.0, x, y, line, 0, high[line])
@@ -214,7 +216,7 @@ def _corner_at(price: float, x: Floats, y: Floats, line: int, low: int, high: in
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def _spend_left(
     x: Floats,
     y: Floats,

@@ -36,12 +36,13 @@ RATE, OFFSET, SECOND, WEIGHT, BEND, STEEPEST = range(6)
 OVER_LEFT, OVER_RIGHT, UNDER_LEFT, UNDER_RIGHT = range(4)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, inline="always", nogil=True, error_model="numpy", fastmath={"contract"})
 def curves_at(family: int, x: Floats, second: Floats, knots: Floats, value: Floats, slope: Floats) -> None:
     """Write values and slopes of curves at ``x >= 0`` (B,); slopes no nearer to zero than `TINY`."""
     n = len(x)
     if family != HILL:
-        value[:], slope[:] = 0.0, 1.0
+        for i in range(n):
+            value[i], slope[i] = 0.0, 1.0
         add_values(family, x, second, knots, slope, value)
         slopes(family, x, second, knots, slope)
         return
@@ -94,7 +95,7 @@ def evaluate(
         curves_at(code, out[0, run], terms[SECOND, run], knots[k, first], out[1, run], out[2, run])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, inline="always", nogil=True, error_model="numpy", fastmath={"contract"})
 def add_lines(
     family: int,
     terms: Floats,
@@ -193,16 +194,25 @@ def place(grid: Floats, count: int, z: float) -> int:
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _measure(first: Ints, steps: int, wanted: Flags, tables: Tables) -> None:
-    """Write values at grid points ``first`` (L,) and the ``steps`` after them, and the lines between them."""
-    family, terms, starts, constant, knots, grid, count, value, lines, work = tables
+@njit(cache=True, nogil=True)
+def apart(grid: Floats, count: int) -> float:
+    """How near to each other grid points are one."""
+    return APART * max(grid[count - 1] - grid[0], abs(grid[count - 1]) * 1e-3)
+
+
+@njit(cache=True, inline="always", nogil=True, error_model="numpy", fastmath={"contract"})
+def _measure(first: Ints, steps: Ints, wanted: Flags, tables: Tables) -> None:
+    """Write values at grid points ``first`` (L,) and ``steps`` (L,) after them, and the lines between them."""
+    family, terms, starts, constant, knots, grid, _, value, lines, work = tables
     n_kpis, n_lines = family.shape
-    there, z = wanted.copy(), np.zeros(n_lines)
+    there, z = np.empty(n_lines, np.bool_), np.empty(n_lines)
     left, right = work[0], work[1]
-    for step in range(steps + 1):
+    most = 0
+    for line in range(n_lines):
+        most = max(most, steps[line])
+    for step in range(most + 1):
         for line in range(n_lines):
-            there[line] = wanted[line] and first[line] + step < count[line]
+            there[line] = wanted[line] and step <= steps[line]
             if there[line]:
                 z[line] = grid[line, first[line] + step]
         for k in range(n_kpis):
@@ -216,7 +226,8 @@ def _measure(first: Ints, steps: int, wanted: Flags, tables: Tables) -> None:
                     value[k, line, i] = total
                     if step > 0:
                         width, out = z[line] - grid[line, i - 1], lines[k, line, :, i - 1]
-                        out[:] = 0.0
+                        for row in range(4):
+                            out[row] = 0.0
                         add_lines(family[k, line], terms, knots[k, line], begin, end, width, left, right, out)
         left, right = right, left
 
@@ -230,7 +241,7 @@ def begin(lower: Floats, upper: Floats, points: int, tables: Tables) -> None:
         for i in range(points):
             share = i / (points - 1)
             grid[line, i] = lower[line] * (1.0 - share) + upper[line] * share
-    _measure(np.zeros(len(lower), np.int64), points - 1, np.ones(len(lower), np.bool_), tables)
+    _measure(np.zeros(len(lower), np.int64), count - 1, np.ones(len(lower), np.bool_), tables)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -268,7 +279,7 @@ def insert(z: Floats, tables: Tables) -> int:
         if not grid[line, 0] < z[line] < grid[line, n - 1]:
             continue
         at = place(grid[line], n, z[line]) + 1
-        near = APART * max(grid[line, n - 1] - grid[line, 0], abs(grid[line, n - 1]) * 1e-3)
+        near = apart(grid[line], n)
         if z[line] - grid[line, at - 1] <= near or grid[line, at] - z[line] <= near:
             continue
         for i in range(n, at, -1):
@@ -282,5 +293,5 @@ def insert(z: Floats, tables: Tables) -> int:
         before[line], wanted[line] = at - 1, True
         new += 1
     if new > 0:
-        _measure(before, 2, wanted, tables)
+        _measure(before, np.full(n_lines, 2), wanted, tables)
     return new
