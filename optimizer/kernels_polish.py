@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 # The first look at how fast a slope falls is over this share of a line's range.
 STEP = 1e-6
-POLISHES = 30
+POLISHES = 15
 # A step towards a quadratic model's optimum that makes things worse is cut to a quarter, so often.
 CUTS = 4
 # What a split may miss the budget by, as a share of it, before it is put right.
@@ -112,11 +112,11 @@ def polish(
 def newton(
     z: Floats, lower: Floats, upper: Floats, slope: Floats, bend: Floats, budget: float, exactly: bool, new: Floats
 ) -> bool:
-    """Write the split of a budget over the lines that bend which a quadratic model prefers; tell if there is one.
+    """Write the split over the lines that bend which a quadratic model prefers; tell if there is one.
 
-    Each line goes where its slope has fallen to the price of money, ``z + (slope - price) / bend``, within its box.
-    What that spends falls with the price in straight pieces, so Newton's method finds the price, held between
-    prices known to be too low and too high.
+    Each line goes where its slope has fallen to the price of money, ``z + (slope - price) / bend``, within its
+    grid. What that spends falls with the price in straight pieces, so Newton's method finds the price, held
+    between prices known to be too low and too high.
     """
     low, high = np.inf, -np.inf
     for line in range(len(z)):

@@ -24,9 +24,9 @@ Split = tuple[Floats, Floats, Floats, Floats]
 
 ROUNDS = 40
 # Rounds of a finer grid between two polishes: most end in the same place.
-POLISH_EVERY = 4
+POLISH_EVERY = 2
 # A polish ends when it gains less than this share of the tolerance.
-ENOUGH = 1e-3
+ENOUGH = 1e-2
 # What a box may miss the budget by, as a share of it, before no split is in it.
 MISS = 1e-12
 DONE, FULL, STOPPED = 0, 1, 2
@@ -89,7 +89,18 @@ def best_split(
         if n_open + 1 >= len(bounds):
             return STOPPED
         bounds[at], line, cut = _tighten(
-            boxes[at], bounds[at], budget, exactly, tolerance, factors, per_money, state, best, split, hulls, tables
+            boxes[at],
+            bounds[at],
+            budget,
+            exactly,
+            tolerance,
+            factors,
+            per_money,
+            state,
+            best,
+            split,
+            hulls,
+            tables,
         )
         if line == NO_ROOM:
             return FULL
@@ -177,12 +188,12 @@ def _tighten(
             added += insert(new, tables)
         gap = bound - state[VALUE]
         for line in range(n_lines):
-            # Lines with less than a tenth of their share of the gap are near enough.
-            far = over[line] - real[line] > 0.1 * gap / n_lines
+            # Lines with less than half their share of the gap are near enough.
+            far = over[line] - real[line] > 0.5 * gap / n_lines
             new[line] = z[line] if far and box[0, line] < z[line] < box[1, line] else np.nan
         added += insert(new, tables)
         # A finer grid no longer helps where the hull spans a part that is not concave.
-        if added == 0 or gap <= tolerance or (turn > 0 and before - bound < 0.25 * gap):
+        if added == 0 or gap <= tolerance or (turn > 0 and before - bound < gap):
             break
     line, cut = _where_to_cut(box, split, tables)
     for i in range(n_lines):
@@ -213,7 +224,11 @@ def _where_to_cut(box: Floats, split: Split, tables: Tables) -> tuple[int, float
             # A split next to a grid point was not inserted: it may be the one before or the one after.
             before = place(grid[i], count[i], z[i])
             at = grid[i, before]
-            if not low < at < high and before + 1 < count[i] and grid[i, before + 1] - z[i] <= apart(grid[i], count[i]):
+            if (
+                not low < at < high
+                and before + 1 < count[i]
+                and grid[i, before + 1] - z[i] <= apart(grid[i], count[i])
+            ):
                 at = grid[i, before + 1]
             if not low < at < high:
                 at = 0.5 * (low + high)

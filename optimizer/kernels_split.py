@@ -13,8 +13,8 @@ from .kernels_tables import OVER_LEFT, OVER_RIGHT, UNDER_LEFT, UNDER_RIGHT, Tabl
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-# Over-estimates of all lines: spend and response at corners, how many corners, and for which ends and how many grid
-# points they were computed; see `hulls`.
+# Over-estimates of all lines: spend and response at corners, how many corners, and for which ends and how many
+# grid points they were computed; see `update_hulls`.
 Hulls = tuple[Floats, Floats, Ints, Floats]
 
 # Rounding in sums of many terms, as a share of the values: added to every bound.

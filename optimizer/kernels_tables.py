@@ -234,7 +234,7 @@ def _measure(first: Ints, steps: Ints, wanted: Flags, tables: Tables) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def begin(lower: Floats, upper: Floats, points: int, tables: Tables) -> None:
-    """Fill the tables on ``points`` even grid points from ``lower`` to ``upper`` (L,), one where they are equal."""
+    """Fill the tables on ``points`` even grid points, ``lower`` to ``upper`` (L,); one where they are equal."""
     grid, count = tables[5], tables[6]
     for line in range(len(lower)):
         count[line] = points if upper[line] > lower[line] else 1
@@ -270,7 +270,7 @@ def insert(z: Floats, tables: Tables) -> int:
         work : (2, 3, M)
             Scratch.
     """
-    family, terms, starts, constant, knots, grid, count, value, lines, work = tables
+    grid, count, value, lines = tables[5], tables[6], tables[7], tables[8]
     n_lines = len(count)
     before, wanted, new = np.zeros(n_lines, np.int64), np.zeros(n_lines, np.bool_), 0
     for line in range(n_lines):
@@ -284,7 +284,7 @@ def insert(z: Floats, tables: Tables) -> int:
             continue
         for i in range(n, at, -1):
             grid[line, i] = grid[line, i - 1]
-            for k in range(family.shape[0]):
+            for k in range(len(value)):
                 value[k, line, i] = value[k, line, i - 1]
                 for row in range(4):
                     lines[k, line, row, i] = lines[k, line, row, i - 1]

@@ -174,8 +174,8 @@ class ResponseTables:
         self.grid, self.count = np.zeros((n_lines, room)), np.zeros(n_lines, dtype=np.int64)
         self.value, self.lines = np.zeros((n_kpis, n_lines, room)), np.zeros((n_kpis, n_lines, 4, room))
         self.work = np.empty((2, 3, terms.table.shape[1]))
-        ends = (np.ascontiguousarray(end, dtype=float) for end in (lower, upper))
-        kernels_tables.begin(*ends, points, self.arrays())
+        low, high = np.ascontiguousarray(lower, dtype=float), np.ascontiguousarray(upper, dtype=float)
+        kernels_tables.begin(low, high, points, self.arrays())
 
     def add(self, line: int, z: float) -> bool:
         """Add a grid point to a line, unless one is there; tell whether."""
