@@ -42,8 +42,10 @@ def effect(terms: Terms, k: int, line: int, z):
     cell = k * terms.family.shape[1] + line
     z = np.asarray(z, dtype=float)
     total = np.full(z.shape, terms.constant[k, line])
+    start, width, gradient = terms.knots[k, line][:, terms.knots[k, line, 1] > 0]
+    points = np.stack([start + width, np.cumsum(width * gradient)], axis=1)
     for rate, offset, second, weight, _, _ in terms.table[:, terms.starts[cell] : terms.starts[cell + 1]].T:
-        total = total + weight * curve(NAMES[int(terms.family[k, line])], rate * z + offset, second)
+        total = total + weight * curve(NAMES[int(terms.family[k, line])], rate * z + offset, second, points)
     return total
 
 

@@ -41,7 +41,7 @@ def simulator(
     season = [0.5, 1.0, 1.5, 0.0] if not flat else [1.0] * 4
     changes = {"carry_out": carry_out}
     if not flat:
-        changes["flighting"] = {name: rng.dirichlet(np.ones(4)).tolist() for name in LINES[:4]}
+        changes["flighting"] = {name: rng.dirichlet(np.ones(4)).tolist() for name in LINES}
     scenario = scenario_on_file(tmp_path, model, changes=changes)
     found = Simulator.of(scenario)
     # Seasons and prices by hand: what a scenario writes for them is tested elsewhere.
