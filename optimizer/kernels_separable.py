@@ -170,7 +170,7 @@ def _tighten(
             if count[line] + 3 > room:
                 return bound, NO_ROOM, 0.0
         update_hulls(box[0], box[1], factors, per_money, tables, hulls)
-        found, _ = fill(x, y, corners, budget, exactly, z, over)
+        found, price = fill(x, y, corners, budget, exactly, z, over)
         before, bound = bound, min(bound, found)
         if bound - state[VALUE] <= tolerance:
             return bound, NOWHERE, 0.0
@@ -189,8 +189,10 @@ def _tighten(
         gap = bound - state[VALUE]
         for line in range(n_lines):
             # Lines with less than half their share of the gap are near enough.
-            far = over[line] - real[line] > 0.5 * gap / n_lines
-            new[line] = z[line] if far and box[0, line] < z[line] < box[1, line] else np.nan
+            far, at = over[line] - real[line] > 0.5 * gap / n_lines, z[line]
+            if far and at <= box[0, line] and corners[line] > 1:
+                at += _beside_end(price, real[line], x[line], y[line])
+            new[line] = at if far and box[0, line] < at < box[1, line] else np.nan
         added += insert(new, tables)
         # A finer grid no longer helps where the hull spans a part that is not concave.
         if added == 0 or gap <= tolerance or (turn > 0 and before - bound < gap):
@@ -200,6 +202,20 @@ def _tighten(
         new[i] = cut if i == line else np.nan
     insert(new, tables)
     return bound, line, cut
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _beside_end(price: float, real: float, x: Floats, y: Floats) -> float:
+    """How far from the lower end of its range a line is likely to stop at a price of money.
+
+    For lines that rise so steeply there that the over-estimate's first corner is above ``real``: as a power of
+    spend, ``c z^e``, whose slope at the next corner is the over-estimate's, and whose slope here is the price.
+    """
+    width, rise = x[1] - x[0], y[1] - y[0]
+    share = 0.125
+    if 0.0 < rise < y[1] - real and price > 0.0:
+        share = (rise / width / price) ** (1.0 / (1.0 - rise / (y[1] - real)))
+    return width * min(max(share, 1e-9), 0.5)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -234,12 +234,15 @@ def _measure(first: Ints, steps: Ints, wanted: Flags, tables: Tables) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def begin(lower: Floats, upper: Floats, points: int, tables: Tables) -> None:
-    """Fill the tables on ``points`` even grid points, ``lower`` to ``upper`` (L,); one where they are equal."""
+    """Fill the tables on ``points`` grid points from ``lower`` to ``upper`` (L,); on one where they are equal.
+
+    They are denser near the lower end: curves bend most there, and most money cannot go to every line.
+    """
     grid, count = tables[5], tables[6]
     for line in range(len(lower)):
         count[line] = points if upper[line] > lower[line] else 1
         for i in range(points):
-            share = i / (points - 1)
+            share = (i / (points - 1)) ** 2
             grid[line, i] = lower[line] * (1.0 - share) + upper[line] * share
     _measure(np.zeros(len(lower), np.int64), count - 1, np.ones(len(lower), np.bool_), tables)
 

@@ -111,12 +111,15 @@ def _terms(simulator: Simulator, k: int, line: int, money: float, size: float) -
                 offset[t] += history[back - (lag - t)] * (weight / first)
         counted = np.broadcast_to(season[:, None], rate.shape)
     # Periods alike in everything but what they count for are one term a draw.
-    _, where, kind = np.unique(np.hstack([rate, offset]), axis=0, return_index=True, return_inverse=True)
-    weight = np.zeros((len(where), draws))
-    np.add.at(weight, kind.ravel(), counted * scale)
+    weight = counted * scale
+    if periods > 1:
+        _, where, kind = np.unique(np.hstack([rate, offset]), axis=0, return_index=True, return_inverse=True)
+        each, weight = weight, np.zeros((len(where), draws))
+        np.add.at(weight, kind.ravel(), each)
+        rate, offset = rate[where], offset[where]
     seconds = np.broadcast_to(second, weight.shape)
     bend, steepest = _bend(code, seconds)
-    rows = np.stack([rate[where], offset[where], seconds, weight, bend, steepest]).reshape(6, -1)
+    rows = np.stack([rate, offset, seconds, weight, bend, steepest]).reshape(6, -1)
     return rows[:, rows[3] > 0], constant
 
 
