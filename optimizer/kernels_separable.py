@@ -19,6 +19,7 @@ from .kernels_split import Hulls, fill, new_hulls, update_hulls
 from .kernels_tables import Tables, apart, insert, place
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 # Of the box at hand: the split its over-estimates prefer, what they and the responses are there, slopes.
 Split = tuple[Floats, Floats, Floats, Floats]
 
@@ -47,6 +48,7 @@ def best_split(
     bounds: Floats,
     state: Floats,
     best: Floats,
+    twins: Ints,
     tables: Tables,
 ) -> int:
     """Find the best split of a budget and bound it, by branch and bound.
@@ -66,6 +68,9 @@ def best_split(
         so that a call that ran out of room goes on.
     best : (L,)
         Best split so far; written.
+    twins : (L,)
+        A number for each line, the same for lines that nothing tells apart. Of splits that only swap them one is
+        looked at: the first of them gets most.
     tables
         The response tables: `kernels_tables.insert`.
 
@@ -99,6 +104,7 @@ def best_split(
             state,
             best,
             split,
+            twins,
             hulls,
             tables,
         )
@@ -114,6 +120,7 @@ def best_split(
             return STOPPED
         _copy(at, n_open, boxes, bounds)
         boxes[at, 1, line], boxes[n_open, 0, line] = cut, cut
+        _order_twins(line, cut, twins, boxes[at], boxes[n_open], tables)
         keep = n_open + 1
         for i in (n_open, at):
             least, most = 0.0, 0.0
@@ -124,6 +131,24 @@ def best_split(
                 keep -= 1
                 _copy(keep, i, boxes, bounds)
         state[OPEN] = keep
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _order_twins(line: int, cut: float, twins: Ints, below: Floats, above: Floats, tables: Tables) -> None:
+    """Where a line is cut, its twins after it get no more than it below the cut, those before it no less above.
+
+    Boxes end at grid points: the nearest ones that leave nothing out.
+    """
+    grid, count = tables[5], tables[6]
+    for i in range(len(twins)):
+        if twins[i] != twins[line] or i == line:
+            continue
+        at = place(grid[i], count[i], cut)
+        if i > line:
+            at = at if grid[i, at] >= cut else at + 1
+            below[1, i] = max(min(below[1, i], grid[i, at]), below[0, i])
+        else:
+            above[0, i] = min(max(above[0, i], grid[i, at]), above[1, i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -146,6 +171,7 @@ def _tighten(
     state: Floats,
     best: Floats,
     split: Split,
+    twins: Ints,
     hulls: Hulls,
     tables: Tables,
 ) -> tuple[float, int, float]:
@@ -199,7 +225,7 @@ def _tighten(
             break
     line, cut = _where_to_cut(box, split, tables)
     for i in range(n_lines):
-        new[i] = cut if i == line else np.nan
+        new[i] = cut if line >= 0 and twins[i] == twins[line] else np.nan
     insert(new, tables)
     return bound, line, cut
 

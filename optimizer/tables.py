@@ -81,6 +81,22 @@ class Terms:
             np.ascontiguousarray(simulator.knots[:, order]),
         )
 
+    def twins(self, lower: Floats, upper: Floats) -> Ints:
+        """Number lines, the same number for lines that nothing tells apart: (L,).
+
+        ``lower`` and ``upper`` (L,) are what they may spend.
+        """
+        n_kpis, n_lines = self.family.shape
+        seen: dict[bytes, int] = {}
+        out = np.empty(n_lines, dtype=np.int64)
+        for line in range(n_lines):
+            cells = [slice(*self.starts[k * n_lines + line :][:2]) for k in range(n_kpis)]
+            parts = [self.family[:, line], self.constant[:, line], self.knots[:, line], lower[line], upper[line]]
+            for cell in cells:
+                parts += [cell.stop - cell.start, self.table[:, cell]]
+            out[line] = seen.setdefault(b"".join(np.asarray(part).tobytes() for part in parts), line)
+        return out
+
 
 def _terms(simulator: Simulator, k: int, line: int, money: float, size: float) -> tuple[Floats, float]:
     """The terms of one KPI and line, (6, M), and its constant."""

@@ -37,7 +37,17 @@ def solve(
     state[OPEN], state[VALUE], state[CLOSED] = 1, -np.inf, -np.inf
     while True:
         ended = best_split(
-            budget, exactly, tolerance, np.array(factors), per_money, room, bounds, state, best, tables.arrays()
+            budget,
+            exactly,
+            tolerance,
+            np.array(factors),
+            per_money,
+            room,
+            bounds,
+            state,
+            best,
+            terms.twins(lower, upper),
+            tables.arrays(),
         )
         if ended != FULL:
             break
@@ -247,20 +257,38 @@ def test_lines_of_very_different_size(spread):
     assert grid <= bound + 1e-11
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_many_lines_exactly_alike(seed):
-    # Nothing tells them apart: the search must not try every subset.
+def alike(seed: int, n: int) -> Terms:
+    """One line, ``n`` times."""
     one = naive_tables.make_terms(np.random.default_rng(seed), 1, slopes=(2.0, 4.0))
-    n = 16
-    terms = Terms(
+    return Terms(
         np.repeat(one.family, n, axis=1),
         np.repeat(one.table, n, axis=1),
         np.arange(n + 1),
         np.repeat(one.constant, n, axis=1),
         np.repeat(one.knots, n, axis=1),
     )
-    _, value, bound, ended = solve(terms, np.zeros(n), np.ones(n), 5.3, tolerance=1e-4)
-    assert value <= bound
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n", [2, 5, 16, 40])
+def test_lines_exactly_alike(seed, n):
+    # Nothing tells them apart: the search must not try every subset.
+    terms, upper = alike(seed, n), np.ones(n)
+    upper[n // 2 :] = 0.8
+    _, value, bound, ended = solve(terms, np.zeros(n), upper, 0.33 * n, tolerance=1e-6)
     assert ended == DONE
-    grid = naive_tables.best_of_grid(functions(terms), np.zeros(n), np.ones(n), 5.3, 530)
-    assert grid <= bound + 1e-11
+    assert value <= bound <= value + 1e-6 + 1e-10
+    grid = naive_tables.best_of_grid(functions(terms), np.zeros(n), upper, 0.33 * n, 33 * n)
+    assert grid <= bound + 1e-10
+
+
+def test_twins_are_alike_in_everything():
+    terms = alike(0, 4)
+    lower, upper = np.zeros(4), np.ones(4)
+    np.testing.assert_array_equal(terms.twins(lower, upper), 0)
+    upper[1] = 0.5
+    np.testing.assert_array_equal(terms.twins(lower, upper), [0, 1, 0, 0])
+    terms.table[2, 3] += 1e-15
+    np.testing.assert_array_equal(terms.twins(lower, upper), [0, 1, 0, 3])
+    terms.constant[0, 2] = 1.0
+    np.testing.assert_array_equal(terms.twins(lower, upper), [0, 1, 2, 3])

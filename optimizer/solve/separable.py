@@ -58,6 +58,7 @@ class SeparableSolver:
         self.solves = 0
         terms = Terms.of(problem.simulator, problem.order, problem.money, problem.size)
         self.tables = ResponseTables(terms, problem.lower, problem.upper)
+        self.twins = terms.twins(problem.lower, problem.upper)
         self.budget, self.exactly = budget
         self._forms = np.array([form.kpis for form in problem.objectives])
         self._spend = np.array([form.spend for form in problem.objectives])
@@ -129,6 +130,7 @@ class SeparableSolver:
                 self._bounds,
                 state,
                 best,
+                self.twins,
                 tables.arrays(),
             )
             if ended != FULL:
