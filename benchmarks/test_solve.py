@@ -115,32 +115,34 @@ class Rival:
         return np.asarray(found.x / n)
 
     def evolved(self, seed: int) -> Floats:
-        """Differential evolution over shares that are put on the budget, with a local polish at the end."""
+        """Differential evolution over splits put on the budget, all of a generation at once, then SLSQP."""
 
-        def spread(v: Floats) -> Floats:
-            return self.within(v)
+        def losses(v: Floats) -> Floats:
+            x = np.maximum(self.rate[:, None] * self.within(v), 1e-12)
+            return -self.weight @ (1.0 / (1.0 + x ** -self.slope[:, None]))
 
         found = differential_evolution(
-            lambda v: self.loss(spread(v))[0],
+            losses,
             Bounds(self.lower, self.upper),
-            maxiter=150,
+            maxiter=200,
             popsize=8,
             seed=seed,
             polish=False,
             tol=1e-10,
+            vectorized=True,
+            updating="deferred",
         )
-        return self.slsqp(spread(found.x))
+        return self.slsqp(self.within(found.x[:, None])[:, 0])
 
     def within(self, v: Floats) -> Floats:
-        """The nearest split of the budget within the ranges, by bisection."""
-        low, high = float((self.lower - v).min()), float((self.upper - v).max())
-        for _ in range(60):
+        """The nearest splits of the budget within the ranges, (L, N), by bisection."""
+        lower, upper = self.lower[:, None], self.upper[:, None]
+        low, high = (lower - v).min(axis=0), (upper - v).max(axis=0)
+        for _ in range(50):
             shift = 0.5 * (low + high)
-            if np.clip(v + shift, self.lower, self.upper).sum() > 1.0:
-                high = shift
-            else:
-                low = shift
-        return np.clip(v + low, self.lower, self.upper)
+            over = np.clip(v + shift, lower, upper).sum(axis=0) > 1.0
+            low, high = np.where(over, low, shift), np.where(over, shift, high)
+        return np.clip(v + low, lower, upper)
 
     def worth(self, z: Floats) -> float:
         """What a plan is worth; nothing if it breaks a range or the budget."""
@@ -154,8 +156,8 @@ class Rival:
         best[0] = 0.0
         for i in range(len(self.rate)):
             most = min(int((self.upper[i] - self.lower[i]) / unit + 1e-9), steps)
-            x = np.maximum(self.rate[i] * (self.lower[i] + unit * np.arange(most + 1)), 1e-300)
-            value = self.weight[i] / (1.0 + x ** -self.slope[i])
+            x = np.maximum(self.rate[i] * (self.lower[i] + unit * np.arange(most + 1)), 0.0)
+            value = self.weight[i] * (1.0 - 1.0 / (1.0 + x ** self.slope[i]))
             new = np.full(steps + 1, -np.inf)
             for spent in range(most + 1):
                 new[spent:] = np.maximum(new[spent:], best[: steps + 1 - spent] + value[spent])
@@ -197,7 +199,7 @@ def test_certified_splits_against_local_and_evolutionary_search(benchmark: pytes
         whole.append(seconds)
         value = rival.worth(z)
         rng = np.random.default_rng(seed)
-        starts = [rival.within(rng.dirichlet(np.ones(len(z)))) for _ in range(STARTS)]
+        starts = rival.within(rng.dirichlet(np.ones(len(z)), STARTS).T).T
         best = max(rival.worth(rival.slsqp(start)) for start in starts)
         gaps.append((bound - value) / value)
         below.append((max(best, rival.worth(local)) - value) / value)

@@ -83,13 +83,15 @@ def best_split(
     hulls = new_hulls(n_lines, room)
     split = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
     while True:
-        n_open = int(state[OPEN])
-        if n_open == 0:
-            return DONE
-        at = 0
+        n_open, at = int(state[OPEN]), 0
         for i in range(1, n_open):
             at = i if bounds[i] > bounds[at] else at
-        if bounds[at] - state[VALUE] <= tolerance:
+        if n_open == 0 or bounds[at] - state[VALUE] <= tolerance:
+            # Within the tolerance there may still be a step to the local optimum.
+            for line in range(n_lines):
+                split[0][line] = best[line]
+            worth = polish(split[0], budget, exactly, ENOUGH * tolerance, factors, per_money, tables)
+            _keep(split[0], worth, state, best)
             return DONE
         if n_open + 1 >= len(bounds):
             return STOPPED
