@@ -29,6 +29,7 @@ LAYERS = [
     "kernels_curves",
     "kernels_tables",
     "kernels_split",
+    "kernels_polish",
     "kernels_separable",
     "kernels_hill",
     "kernels_lines",
