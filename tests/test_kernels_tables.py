@@ -99,7 +99,7 @@ def test_a_batch_of_points_is_the_same_as_one_after_the_other():
 def test_points_next_to_one_that_is_there_are_not_added():
     terms = naive_tables.make_terms(np.random.default_rng(0), 1)
     tables = ResponseTables(terms, np.zeros(1), np.ones(1), points=3)
-    assert not any(tables.add(0, z) for z in (0.0, 1.0, 0.5, 0.5 + 1e-12, 1e-12, 1.0 - 1e-12, -1.0, 2.0, np.nan))
+    assert not any(tables.add(0, z) for z in (0.0, 1.0, 0.25, 0.25 + 1e-12, 1e-12, 1.0 - 1e-12, -1.0, 2.0, np.nan))
     assert tables.add(0, 0.5 + 1e-8)
 
 
