@@ -86,10 +86,13 @@ class MixedIntegerSolver:
         ceiling, gap = np.inf, 1e-3
         while True:
             left = ends - time.monotonic()
-            if best is not None and left <= 0:
-                return best.bounded(ceiling)
-            z, on, bound = self.model.maximise(goal, gap, left)
+            if left <= 0:
+                return self._out_of_time(best, ceiling)
+            choice, bound = self.model.maximise(goal, gap, left)
             ceiling = min(ceiling, bound)
+            if choice is None:
+                return self._out_of_time(best, ceiling)
+            z, on = choice
             point = self._local(z, on, goal)
             best = point if best is None or (point is not None and point.value > best.value) else best
             if best is not None and ceiling - best.value <= tolerance:
@@ -100,6 +103,14 @@ class MixedIntegerSolver:
                 raise SolverError("the gap to the proven bound did not close", "loosen the tolerance")
             gap = min(gap, max(apart, 0.3 * tolerance))
 
+    def _out_of_time(self, best: Point | None, ceiling: float) -> Point:
+        if best is None:
+            raise SolverError(
+                f"no plan that keeps every rule and floor was found in {self.seconds:g} s",
+                "give it more time (time_limit), or loosen a rule or a floor",
+            )
+        return best.bounded(ceiling)
+
     def _local(self, z: Floats, on: NDArray[np.bool_], goal: Goal) -> Point | None:
         """The best of a plan and the local optimum near it, with these lines on; None where neither is allowed."""
         problem = self.problem
@@ -107,6 +118,11 @@ class MixedIntegerSolver:
             off = self.switches.decided & ~on
             lower = np.where(off, problem.lower, np.maximum(problem.lower, self.switches.least))
             upper = np.where(off, np.minimum(problem.upper, 0.0), problem.upper)
+            # Packages stay as they were chosen.
+            size = self.switches.package
+            whole = np.where(size > 0, size * np.round(z / np.where(size > 0, size, 1.0)), z)
+            lower = np.where(size > 0, np.maximum(lower, whole), lower)
+            upper = np.where(size > 0, np.minimum(upper, whole), upper)
             if np.any(lower > upper):
                 return None
             problem = problem.within(lower, upper)
