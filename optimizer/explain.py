@@ -20,13 +20,16 @@ Floats = NDArray[np.float64]
 
 # A plan is called beaten when another is better on every KPI by more than this step of the scale.
 BEATEN = 1e-6
+# Weights are a plan's own when no plan is better for them by more than this step of the scale.
+SUPPORTED = 1e-5
 
 
 @dataclass(frozen=True)
 class ImpliedTradeoff:
     """The trade-off under which a plan would be the best one, or the plan that beats it.
 
-    Neither where the rules and floors keep every plan behind it: then it is better than they allow.
+    Neither where the rules and floors keep every plan behind it: then it is better than they allow. Nor where
+    curves are S-shaped, or lines can be on or off, and the plan is not beaten but best for no weights at all.
 
     Attributes
     ----------
@@ -42,6 +45,8 @@ class ImpliedTradeoff:
         By objective KPI: how much better, in its unit; positive is better whatever the direction.
     scale : dict
         ``(worst, best)`` of each objective KPI.
+    unsupported : bool
+        Whether the plan is not beaten but best for no weights.
     """
 
     spend: pd.Series
@@ -50,6 +55,7 @@ class ImpliedTradeoff:
     better: Plan | None
     gain: pd.Series | None
     scale: dict[str, tuple[float, float]]
+    unsupported: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data."""
@@ -59,6 +65,7 @@ class ImpliedTradeoff:
             "beaten_by": None if self.better is None else {k: plain(v) for k, v in self.better.spend.items()},
             "gain": None if self.gain is None else {k: plain(v) for k, v in self.gain.items()},
             "scale": {name: list(ends) for name, ends in self.scale.items()},
+            "unsupported": self.unsupported,
         }
 
 
@@ -97,7 +104,7 @@ def explain(plan: Plan) -> Explanation:
     Parameters
     ----------
     plan : Plan
-        Under a scenario with concave curves, without on/off rules and floors with a probability.
+        Under a scenario without floors with a probability.
 
     Raises
     ------
@@ -134,28 +141,26 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
     The plan's own outcomes are the reference point of an achievement scalarising problem: if some plan is ahead
     of it on every KPI, that plan is the answer; if none is, the multipliers of the problem are the weights
     (a plan that is not beaten is best for some weights where KPIs are concave; Geoffrion, J. Math. Anal. Appl. 22,
-    1968).
+    1968). Where they are not, or lines can be on or off, the best plan for those weights is found to check them.
 
     Parameters
     ----------
     scenario : Scenario
-        With concave curves. Scales that are not pinned are taken from the payoff table.
+        Scales that are not pinned are taken from the payoff table.
     spend : Series
         Currency by line; it need not keep the rules.
 
     Raises
     ------
     SolverError
-        If the scenario has on/off rules, floors with a probability, or curves whose best plan cannot be proven.
+        If the scenario has floors with a probability, or curves whose best plan cannot be proven.
     """
     from .solve.chance import chance_floors
-    from .solve.convex import ConvexSolver
     from .solve.payoff import freeze_scale
     from .solve.problem import Goal, Problem
+    from .solve.routes import pick_route
     from .solve.tradeoff import make_plan
 
-    if scenario.polyhedron.switches is not None:
-        raise SolverError("a trade-off cannot be read off a plan under on/off rules", "drop those rules first")
     if chance_floors(scenario):
         raise SolverError(
             "a trade-off cannot be read off a plan under floors with a probability",
@@ -163,12 +168,13 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
         )
     if len(scenario.objectives) > 1:
         missing = [name for name in scenario.objectives if name not in scenario.spec.preferences.scale]
-        scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), ConvexSolver)
+        scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), pick_route)
     problem = Problem(scenario)
     z = problem.scaled(spend[list(scenario.lines)].to_numpy(dtype=float))
     u = problem.state(z).u
     goal = Goal(np.zeros(len(u)), u)
-    point = ConvexSolver(problem).maximise(goal, BEATEN / 10, near=np.clip(z, problem.lower, problem.upper))
+    solver = pick_route(problem)
+    point = solver.maximise(goal, BEATEN / 10, near=np.clip(z, problem.lower, problem.upper))
     names = [form.name for form in problem.objectives]
     units = np.array([abs(form.unit) for form in problem.objectives])
     scale = {form.name: (form.worst, form.worst + form.unit) for form in problem.objectives}
@@ -178,6 +184,10 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
     if point.value < -BEATEN:
         return ImpliedTradeoff(spend, None, None, None, None, scale)
     weights = point.proof.weights
+    if problem.curved or scenario.polyhedron.switches is not None:
+        best = solver.maximise(Goal(weights), SUPPORTED / 10, near=point.z)
+        if best.value > float(weights @ u) + SUPPORTED:
+            return ImpliedTradeoff(spend, None, None, None, None, scale, unsupported=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         exchange = (weights / units)[None, :] / (weights / units)[:, None]
     table = pd.DataFrame(exchange, index=names, columns=names)

@@ -51,9 +51,13 @@ class MixedIntegerSolver:
     why = WHY
 
     def __init__(self, problem: Problem, seconds: float = SECONDS) -> None:
-        if problem.curved and any(form.tail is not None for form in problem.floors):
+        tails = [form for form in problem.objectives if form.tail is not None]
+        if problem.curved:
+            tails += [form for form in problem.floors if form.tail is not None]
+        if tails:
+            what = problem.curved or "lines can be on or off"
             raise SolverError(
-                f"no route can prove a plan under a floor over the worst draws here: {problem.curved}",
+                f"no route can prove a plan under a floor over the worst draws here: {what}",
                 "bound the expected value instead, or use curves with falling returns",
             )
         self.problem = problem
@@ -99,9 +103,16 @@ class MixedIntegerSolver:
                 return best.bounded(ceiling)
             new = self.model.learn(z) + (self.model.learn(point.z) if point is not None else 0)
             apart = 1e-3 if best is None else SHARE * (ceiling - best.value)
-            if not new and apart >= gap:
-                raise SolverError("the gap to the proven bound did not close", "loosen the tolerance")
-            gap = min(gap, max(apart, 0.3 * tolerance))
+            closer = max(apart, 0.3 * tolerance)
+            if not new and closer >= gap:
+                # What is left is below what the solver can tell apart.
+                return self._stuck(best, ceiling)
+            gap = min(gap, closer)
+
+    def _stuck(self, best: Point | None, ceiling: float) -> Point:
+        if best is None:
+            raise SolverError("no plan was found, and none is proven to be impossible", "loosen a rule or a floor")
+        return best.bounded(ceiling)
 
     def _out_of_time(self, best: Point | None, ceiling: float) -> Point:
         if best is None:

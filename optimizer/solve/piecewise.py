@@ -25,6 +25,8 @@ Ints = NDArray[np.int64]
 # HiGHS ends within its feasibility tolerances, 1e-9, of the true optimum: this share is added to its bound.
 MARGIN = 1e-7
 FAR = 1e4
+# A new point beside a steep one is nearer than the last by this factor.
+NEARER = 0.01
 # A range that misses a whole number of packages by this share of one has it.
 WHOLE = 1e-9
 
@@ -76,7 +78,7 @@ class PiecewiseModel:
 
     def learn(self, z: Floats) -> int:
         """Add a plan (L,) to the tables, and tangents of floors over the worst draws; count new points."""
-        new = sum(self.tables.add(line, float(at)) for line, at in enumerate(z))
+        new = sum(self.tables.add(line, float(at)) or self._steep(line, float(at)) for line, at in enumerate(z))
         tails = [index for index, form in enumerate(self.problem.floors) if form.tail is not None]
         if tails:
             state = self.problem.state(self.problem.beside(z))
@@ -84,6 +86,15 @@ class PiecewiseModel:
                 rises = state.room_rises[index]
                 self._tails.append((index, rises, float(state.room[index] - rises @ state.z)))
         return new
+
+    def _steep(self, line: int, z: float) -> bool:
+        """Add a point beside one where a curve rises infinitely steeply: its lines are loose until one is near."""
+        n = int(self.tables.count[line])
+        grid = self.tables.grid[line, :n]
+        at = int(np.searchsorted(grid, z, side="right")) - 1
+        if at >= n - 1 or np.all(np.isfinite(self.tables.lines[:, line, OVER_LEFT, at])):
+            return False
+        return self.tables.add(line, float(grid[at] + NEARER * (grid[at + 1] - grid[at])))
 
     def maximise(
         self, goal: Goal, gap: float, seconds: float
