@@ -98,7 +98,7 @@ def random_problem(
         "constraints": {"budget": {"max" if unspent else "total": BUDGET}},
         "preferences": {
             "weights": {kpi: float(rng.uniform(0.2, 1)) for kpi in kpis},
-            "scale": dict.fromkeys(kpis, [0.0, 50.0]),
+            "scale": {kpi: [0.0, 50.0] for kpi in kpis},
         },
     }
     if against:
@@ -127,7 +127,7 @@ def random_problem(
 
 
 def random_plans(scenario: opt.Scenario, rng: np.random.Generator, n: int) -> np.ndarray:
-    """Plans that keep every rule and floor: corners of the polyhedron, and points between pairs of them: (N, L)."""
+    """Plans (N, L) that keep every rule and floor: corners of the polyhedron, and points between two of them."""
     polyhedron, n_lines = scenario.polyhedron, len(scenario.lines)
     A, b, equal = polyhedron.A.toarray(), polyhedron.b, polyhedron.equal
     switches = polyhedron.switches
@@ -210,7 +210,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a floor": {"shares": True, "floor": 0.9},
     "a ratio": {"cost": 1.1, "unspent": True},
     "minimum if on": {"shares": True, "least": 0.8},
-    "at most so many": {"most": 2, "floor": 0.7},
+    "at most so many": {"most": 2, "floor": 0.5},
     "packages": {"package": 0.2},
     "all of it": {"against": True, "shares": True, "floor": 0.6, "least": 0.5, "most": 3, "package": 0.2},
 }

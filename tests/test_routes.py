@@ -12,6 +12,8 @@ from optimizer.solve.routes import pick_route
 from optimizer.solve.separable import budget_of
 
 AGREE = 1e-5
+# Plans keep rules and floors to 1e-9 of the budget, and may gain so much from it.
+ROUNDING = 1e-8
 
 
 def one_of_all(seed: int) -> dict[str, Any]:
@@ -53,9 +55,8 @@ def check_agreement(seed: int) -> tuple[str, float, float]:
     routes = routes_of(scenario)
     try:
         found = [opt.solve(scenario, route=route) for route in routes]
-    except opt.InfeasibleError as error:
+    except opt.InfeasibleError:
         assert not len(plans)
-        assert "no plan" in error.message
         return "infeasible", 0.0, 0.0
     values = np.array([plan.certificate.value for plan in found])
     bounds = np.array([plan.certificate.bound for plan in found])
@@ -63,8 +64,8 @@ def check_agreement(seed: int) -> tuple[str, float, float]:
     assert all(plan.certificate.guarantee == "global" for plan in found)
     assert np.ptp(values) <= AGREE, (routes, values)
     assert np.allclose(on_scale(scenario, spend), values, atol=1e-9)
-    assert bounds.min() >= values.max(), (routes, bounds, values)
-    assert not len(plans) or on_scale(scenario, plans).max() <= bounds.min()
+    assert bounds.min() >= values.max() - ROUNDING, (routes, bounds, values)
+    assert not len(plans) or on_scale(scenario, plans).max() <= bounds.min() + ROUNDING
     for plan in spend:
         check_kept(scenario, plan)
     return "+".join(sorted(routes)), float(np.ptp(values)), float((bounds - values).max())
@@ -77,7 +78,8 @@ def check_kept(scenario: opt.Scenario, spend: np.ndarray) -> None:
     assert np.all(scenario.polyhedron.slack(spend) >= -1e-6 * money)
     switches = scenario.polyhedron.switches
     assert switches is None or switches.kept(spend, 1e-6 * money)
-    assert floors_kept(scenario, spend[None], 1e-6).all()
+    # Nothing at all may be spent: then a ratio to spend has no value.
+    assert not spend.any() or floors_kept(scenario, spend[None], 1e-6).all()
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -108,7 +110,7 @@ def test_a_route_by_name_is_used_or_refuses() -> None:
         with pytest.raises(opt.SolverError, match="one budget and a range"):
             opt.solve(opt.Scenario.from_dict(random_problem(0, **rules)), route="separable")
     for rules in ({"most": 2}, {"least": 0.5}, {"package": 0.3}):
-        with pytest.raises(opt.SolverError, match="on or off|packages"):
+        with pytest.raises(opt.SolverError, match=r"no on/off rules and no packages"):
             opt.solve(opt.Scenario.from_dict(random_problem(0, shaped=0.0, **rules)), route="convex")
 
 

@@ -18,7 +18,7 @@ from ..errors import SolverError
 from ..tables import ResponseTables, Terms
 from .duality import prove
 from .piecewise import PiecewiseModel
-from .point import Point, evaluate
+from .point import KEPT, Point, evaluate
 from .polish import polish
 from .problem import Goal, Problem, switches_of
 
@@ -134,9 +134,9 @@ class MixedIntegerSolver:
             whole = np.where(size > 0, size * np.round(z / np.where(size > 0, size, 1.0)), z)
             lower = np.where(size > 0, np.maximum(lower, whole), lower)
             upper = np.where(size > 0, np.minimum(upper, whole), upper)
-            if np.any(lower > upper):
+            if np.any(lower > upper + KEPT):
                 return None
-            problem = problem.within(lower, upper)
+            problem = problem.within(np.minimum(lower, upper), upper)
         best: Point | None = None
         start = np.clip(z, problem.lower, problem.upper)
         for at in (start, polish(problem, start, goal)):
