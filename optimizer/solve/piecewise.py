@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..kernels_tables import OVER_LEFT, OVER_RIGHT, UNDER_LEFT, UNDER_RIGHT
 from ..tables import ResponseTables
 from . import highs
+from .point import KEPT
 from .problem import Goal, Problem, switches_of
 
 Floats = NDArray[np.float64]
@@ -163,14 +164,13 @@ class PiecewiseModel:
         pieces = []
         least = 0.0
         if switches is not None and switches.decided[line]:
-            least = float(switches.least[line])
+            # The grid may have its nearest point just below.
+            least = float(switches.least[line]) - KEPT
             if grid[0] <= 0.0:
-                level = tuple(np.array([[0.0, at]]) for at in value[:, 0])
-                pieces.append(Piece(line, 0.0, 0.0, level, level, False))
-        if n == 1:
-            level = tuple(np.array([[0.0, at]]) for at in value[:, 0])
-            return pieces or [Piece(line, float(grid[0]), float(grid[0]), level, level, True)]
+                pieces.append(Piece(line, 0.0, 0.0, *_level(value[:, 0]), False))
         first = start = int(np.searchsorted(grid, least))
+        if first == n - 1 and not (n == 1 and pieces):
+            pieces.append(Piece(line, float(grid[first]), float(grid[first]), *_level(value[:, first]), True))
         for i in range(first, n - 1):
             if i == n - 2 or not self._smooth(lines, i):
                 pieces.append(self._piece(line, start, i + 1, grid, value, lines))
@@ -197,6 +197,12 @@ class PiecewiseModel:
                 slope, at = slope[keep], at[keep]
                 side.append(np.column_stack([slope, value[k, at] - slope * grid[at]]))
         return Piece(line, float(grid[start]), float(grid[stop]), tuple(over), tuple(under), True)
+
+
+def _level(value: Floats) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Lines over and under a single point, whose effects are known: (K,)."""
+    level = tuple(np.array([[0.0, at]]) for at in value)
+    return level, level
 
 
 class _Rows:
