@@ -15,6 +15,7 @@ from .simulate import Simulator
 
 if TYPE_CHECKING:
     from .scenario import Scenario
+    from .solve.separable import Solver
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +23,7 @@ Floats = NDArray[np.float64]
 BEATEN = 1e-6
 # Weights are a plan's own when no plan is better for them by more than this step of the scale.
 SUPPORTED = 1e-5
+TRIES = 30
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
     The plan's own outcomes are the reference point of an achievement scalarising problem: if some plan is ahead
     of it on every KPI, that plan is the answer; if none is, the multipliers of the problem are the weights
     (a plan that is not beaten is best for some weights where KPIs are concave; Geoffrion, J. Math. Anal. Appl. 22,
-    1968). Where they are not, or lines can be on or off, the best plan for those weights is found to check them.
+    1968). Where they are not, or lines can be on or off, weights are looked for among all.
 
     Parameters
     ----------
@@ -185,10 +187,36 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
         return ImpliedTradeoff(spend, None, None, None, None, scale)
     weights = point.proof.weights
     if problem.curved or scenario.polyhedron.switches is not None:
-        best = solver.maximise(Goal(weights), SUPPORTED / 10, near=point.z)
-        if best.value > float(weights @ u) + SUPPORTED:
+        supporting = _supporting(solver, u, weights)
+        if supporting is None:
             return ImpliedTradeoff(spend, None, None, None, None, scale, unsupported=True)
+        weights = supporting
     with np.errstate(divide="ignore", invalid="ignore"):
         exchange = (weights / units)[None, :] / (weights / units)[:, None]
     table = pd.DataFrame(exchange, index=names, columns=names)
     return ImpliedTradeoff(spend, pd.Series(weights, names), table, None, None, scale)
+
+
+def _supporting(solver: Solver, u: Floats, weights: Floats) -> Floats | None:
+    """Return weights for which no plan is better than one with objectives ``u`` (O,), None where there are none.
+
+    Weights are tried, and each plan that is better for them rules some out, until they hold or none are left.
+    """
+    from scipy.optimize import linprog
+
+    from .solve.problem import Goal
+
+    n, rivals = len(u), np.empty((0, len(u)))
+    for _ in range(TRIES):
+        best = solver.maximise(Goal(weights), SUPPORTED / 10)
+        if best.value <= float(weights @ u) + SUPPORTED:
+            return weights
+        rivals = np.vstack([rivals, best.u - u])
+        # The least lead that rivals must have under any weights, and the weights that leave them so little.
+        rows = np.hstack([rivals, np.full((len(rivals), 1), -1.0)])
+        ends = [(0.0, 1.0)] * n + [(None, None)]
+        found = linprog(np.eye(n + 1)[n], rows, np.zeros(len(rows)), [[1.0] * n + [0.0]], [1.0], ends)
+        if found.x is None or found.x[n] > SUPPORTED:
+            return None
+        weights = found.x[:n]
+    raise SolverError("no weights were found that make the plan best, nor a proof that there are none")
