@@ -46,7 +46,8 @@ class Line(Spec):
 
     ``price`` is what one unit of media costs, the same in all periods or one for each; curves are in media. With
     price 1 media is spend. ``history`` is the spend of the periods just before the horizon, the latest last; it
-    is bought at the first period's price. ``max_per_period`` caps the spend of every period.
+    is bought at the first period's price. ``max_per_period`` caps the spend of every period. ``package`` is what a
+    line is sold in: its spend is a whole number of packages of so much currency, none among them.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -60,6 +61,7 @@ class Line(Spec):
     locked: bool = False
     change: LineChange | None = None
     price: Price = 1.0
+    package: Amount | None = None
     history: Annotated[list[Money], Field(max_length=1000)] | None = None
 
     @model_validator(mode="after")
@@ -179,7 +181,7 @@ def _ordered(low: float | None, high: float | None, least: str = "min", most: st
 
 @dataclass(frozen=True)
 class Switches:
-    """Rules on which lines are on at all.
+    """Rules on which lines are on at all, and on lines that are bought in whole packages.
 
     Attributes
     ----------
@@ -191,19 +193,31 @@ class Switches:
         At most so many of these lines are on.
     names : tuple of str
         What the minimum of each line says; empty for lines without one.
+    package : (L,)
+        Currency of one package; 0 for lines sold in any amount.
+    packages : tuple of str
+        What the package of each line says; empty for lines without one.
     """
 
     decided: NDArray[np.bool_]
     least: Floats
     most: tuple[tuple[str, NDArray[np.bool_], int], ...]
     names: tuple[str, ...]
+    package: Floats
+    packages: tuple[str, ...]
+
+    def missed(self, spend: Floats) -> Floats:
+        """Currency between a plan (L,) and the nearest whole packages: (L,)."""
+        size = np.where(self.package > 0, self.package, 1.0)
+        return np.where(self.package > 0, np.abs(spend - size * np.round(spend / size)), 0.0)
 
     def kept(self, spend: Floats, tolerance: float) -> bool:
         """Whether a plan (L,) keeps the rules, to ``tolerance`` of currency."""
         on = spend > tolerance
         enough = spend >= self.least - tolerance
         counts = [int((on & mask).sum()) <= count for _, mask, count in self.most]
-        return bool(np.all(~on | enough | ~self.decided)) and all(counts)
+        whole = self.missed(spend) <= tolerance
+        return bool(np.all((~on | enough | ~self.decided) & whole)) and all(counts)
 
 
 @dataclass(frozen=True)

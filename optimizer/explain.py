@@ -14,18 +14,23 @@ from .plan import Plan, labelled, plain, records
 
 if TYPE_CHECKING:
     from .scenario import Scenario
+    from .solve.separable import Solver
 
 Floats = NDArray[np.float64]
 
 # A plan is called beaten when another is better on every KPI by more than this step of the scale.
 BEATEN = 1e-6
+# Weights are a plan's own when no plan is better for them by more than this step of the scale.
+SUPPORTED = 1e-5
+TRIES = 30
 
 
 @dataclass(frozen=True)
 class ImpliedTradeoff:
     """The trade-off under which a plan would be the best one, or the plan that beats it.
 
-    Neither where the rules and floors keep every plan behind it: then it is better than they allow.
+    Neither where the rules and floors keep every plan behind it: then it is better than they allow. Nor where
+    curves are S-shaped, or lines can be on or off, and the plan is not beaten but best for no weights at all.
 
     Attributes
     ----------
@@ -41,6 +46,8 @@ class ImpliedTradeoff:
         By objective KPI: how much better, in its unit; positive is better whatever the direction.
     scale : dict
         ``(worst, best)`` of each objective KPI.
+    unsupported : bool
+        Whether the plan is not beaten but best for no weights.
     """
 
     spend: pd.Series | pd.DataFrame
@@ -49,6 +56,7 @@ class ImpliedTradeoff:
     better: Plan | None
     gain: pd.Series | None
     scale: dict[str, tuple[float, float]]
+    unsupported: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data."""
@@ -58,6 +66,7 @@ class ImpliedTradeoff:
             "beaten_by": None if self.better is None else {k: plain(v) for k, v in self.better.totals.items()},
             "gain": None if self.gain is None else {k: plain(v) for k, v in self.gain.items()},
             "scale": {name: list(ends) for name, ends in self.scale.items()},
+            "unsupported": self.unsupported,
         }
 
 
@@ -96,7 +105,7 @@ def explain(plan: Plan) -> Explanation:
     Parameters
     ----------
     plan : Plan
-        Under a scenario with concave curves, without on/off rules and floors with a probability.
+        Under a scenario without floors with a probability.
 
     Raises
     ------
@@ -132,43 +141,41 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series | pd.DataFrame) -> Imp
     The plan's own outcomes are the reference point of an achievement scalarising problem: if some plan is ahead
     of it on every KPI, that plan is the answer; if none is, the multipliers of the problem are the weights
     (a plan that is not beaten is best for some weights where KPIs are concave; Geoffrion, J. Math. Anal. Appl. 22,
-    1968).
+    1968). Where they are not, or lines can be on or off, weights are looked for among all.
 
     Parameters
     ----------
     scenario : Scenario
-        With concave curves. Scales that are not pinned are taken from the payoff table.
+        Scales that are not pinned are taken from the payoff table.
     spend : Series or DataFrame
         Currency by line, with free flighting by line and period; it need not keep the rules.
 
     Raises
     ------
     SolverError
-        If the scenario has on/off rules, floors with a probability, or curves whose best plan cannot be proven.
+        If the scenario has floors with a probability, or curves whose best plan cannot be proven.
     """
     from .solve.cells import problem_of
     from .solve.chance import chance_floors
-    from .solve.flighting import concave_route
     from .solve.payoff import freeze_scale
     from .solve.problem import Goal
+    from .solve.routes import pick_route
     from .solve.tradeoff import make_plan
 
-    if scenario.polyhedron.switches is not None:
-        raise SolverError("a trade-off cannot be read off a plan under on/off rules", "drop those rules first")
     if chance_floors(scenario):
         raise SolverError(
             "a trade-off cannot be read off a plan under floors with a probability",
             "use a floor with cvar instead",
         )
-    solver = concave_route(scenario)
     if len(scenario.objectives) > 1:
         missing = [name for name in scenario.objectives if name not in scenario.spec.preferences.scale]
-        scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), solver)
+        scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), pick_route)
     problem = problem_of(scenario)
     z = problem.scaled(spend.loc[list(scenario.lines)].to_numpy(dtype=float))
     u = problem.state(z).u
     goal = Goal(np.zeros(len(u)), u)
-    point = solver(problem).maximise(goal, BEATEN / 10, near=np.clip(z, problem.lower, problem.upper))
+    solver = pick_route(problem)
+    point = solver.maximise(goal, BEATEN / 10, near=np.clip(z, problem.lower, problem.upper))
     names = [form.name for form in problem.objectives]
     units = np.array([abs(form.unit) for form in problem.objectives])
     scale = {form.name: (form.worst, form.worst + form.unit) for form in problem.objectives}
@@ -180,7 +187,37 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series | pd.DataFrame) -> Imp
     if point.value < -BEATEN:
         return ImpliedTradeoff(spend, None, None, None, None, scale)
     weights = point.proof.weights
+    if problem.curved or scenario.polyhedron.switches is not None:
+        supporting = _supporting(solver, u, weights)
+        if supporting is None:
+            return ImpliedTradeoff(spend, None, None, None, None, scale, unsupported=True)
+        weights = supporting
     with np.errstate(divide="ignore", invalid="ignore"):
         exchange = (weights / units)[None, :] / (weights / units)[:, None]
     table = pd.DataFrame(exchange, index=names, columns=names)
     return ImpliedTradeoff(spend, pd.Series(weights, names), table, None, None, scale)
+
+
+def _supporting(solver: Solver, u: Floats, weights: Floats) -> Floats | None:
+    """Return weights for which no plan is better than one with objectives ``u`` (O,), None where there are none.
+
+    Weights are tried, and each plan that is better for them rules some out, until they hold or none are left.
+    """
+    from scipy.optimize import linprog
+
+    from .solve.problem import Goal
+
+    n, rivals = len(u), np.empty((0, len(u)))
+    for _ in range(TRIES):
+        best = solver.maximise(Goal(weights), SUPPORTED / 10)
+        if best.value <= float(weights @ u) + SUPPORTED:
+            return weights
+        rivals = np.vstack([rivals, best.u - u])
+        # The least lead that rivals must have under any weights, and the weights that leave them so little.
+        rows = np.hstack([rivals, np.full((len(rivals), 1), -1.0)])
+        ends = [(0.0, 1.0)] * n + [(None, None)]
+        found = linprog(np.eye(n + 1)[n], rows, np.zeros(len(rows)), [[1.0] * n + [0.0]], [1.0], ends)
+        if found.x is None or found.x[n] > SUPPORTED:
+            return None
+        weights = found.x[:n]
+    raise SolverError("no weights were found that make the plan best, nor a proof that there are none")

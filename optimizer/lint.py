@@ -255,6 +255,18 @@ def _delays(scenario: Scenario) -> Iterator[Finding]:
             )
 
 
+def _packages(scenario: Scenario) -> Iterator[Finding]:
+    for index in scenario.broken_packages:
+        line = scenario.spec.lines[index]
+        yield Finding(
+            "warning",
+            "current-not-in-packages",
+            f"today's spend on '{line.name}', {line.current:,g}, is no whole number of packages of "
+            f"{line.package:,g}: no plan can leave the line as it is. Check both figures.",
+            ("lines", index, "package"),
+        )
+
+
 def _targets(reaches: Sequence[Reach]) -> Iterator[Finding]:
     for reach in reaches:
         path = ("kpis", reach.kpi, "target")
@@ -275,4 +287,5 @@ RULES: tuple[Callable[[Scenario], Iterator[Finding]], ...] = (
     _costs,
     _deadlines,
     _delays,
+    _packages,
 )

@@ -223,7 +223,7 @@ class Plan:
         return table
 
     def _switch_rules(self, spend: Floats, stake: float) -> dict[str, dict[str, Any]]:
-        """Minimum spends of the lines that are on, and how many more lines may be."""
+        """Minimum spends of the lines that are on, how many more lines may be, and packages (minus the miss)."""
         switches = self.scenario.polyhedron.switches
         if switches is None:
             return {}
@@ -236,6 +236,9 @@ class Plan:
         for name, mask, count in switches.most:
             left = count - int((on & mask).sum())
             rows[name] = {"slack": float(left), "binding": left == 0}
+        for name, miss in zip(switches.packages, switches.missed(spend), strict=True):
+            if name:
+                rows[name] = {"slack": -float(miss), "binding": True}
         return rows
 
     @cached_property
@@ -269,6 +272,12 @@ class Plan:
             found.append(
                 f"{line}: {row['per_period']:,.0f} {self.scenario.spec.currency} a period is "
                 f"{row['beyond_observed']} anything observed ({edge:,.0f}); its effect there is extrapolated."
+            )
+        for index, miss in self.scenario.broken_packages.items():
+            spec = self.scenario.spec.lines[index]
+            found.append(
+                f"{spec.name}: today's spend of {spec.current:,.0f} {self.scenario.spec.currency} is no whole "
+                f"number of packages of {spec.package:,g} ({miss:,.0f} off), so no plan can leave it as it is."
             )
         if self.scenario.response.draws == 1:
             found.append("The curves come without uncertainty (one draw): no figure has an interval.")

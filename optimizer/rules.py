@@ -169,7 +169,8 @@ def _pacing_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec) -> 
 
 
 def _switches(lines: Sequence[Line], rules: ConstraintsSpec) -> Switches | None:
-    if not rules.minimum_if_on and not rules.most_on:
+    package = np.array([line.package or 0.0 for line in lines])
+    if not rules.minimum_if_on and not rules.most_on and not package.any():
         return None
     decided, least = np.zeros(len(lines), dtype=bool), np.zeros(len(lines))
     most = []
@@ -185,4 +186,8 @@ def _switches(lines: Sequence[Line], rules: ConstraintsSpec) -> Switches | None:
         f"{line.name}: at least {amount:,g} if on" if amount > 0 else ""
         for line, amount in zip(lines, least, strict=True)
     )
-    return Switches(decided, least, tuple(most), names)
+    packages = tuple(
+        f"{line.name}: whole packages of {size:,g}" if size > 0 else ""
+        for line, size in zip(lines, package, strict=True)
+    )
+    return Switches(decided, least, tuple(most), names, package, packages)

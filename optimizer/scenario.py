@@ -225,6 +225,13 @@ class Scenario:
         return np.array([line.current for line in self.spec.lines])
 
     @cached_property
+    def broken_packages(self) -> dict[int, float]:
+        """Lines, by position, whose spend today is no whole number of packages: currency to the nearest."""
+        switches = self.polyhedron.switches
+        missed = np.zeros(len(self.lines)) if switches is None else switches.missed(self.current)
+        return {int(i): float(missed[i]) for i in np.flatnonzero(missed > 1e-6 * self.current)}
+
+    @cached_property
     def shares(self) -> Floats:
         """Share of each line's total spend by period: (L, T); with free flighting that of today's plan, even."""
         return _shares(self.spec)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 from test_convex import problem
+from test_piecewise import grid, random_problem
 
 import optimizer as opt
 from optimizer.solve.conflict import find_conflict
@@ -101,3 +102,38 @@ def test_on_off_rules_can_conflict() -> None:
     data["constraints"]["most_on"] = [{"lines": 2}]
     with pytest.raises(opt.InfeasibleError, match="at most 2 on"):
         opt.solve(opt.Scenario.from_dict(data))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_floors_out_of_reach_of_shaped_curves_are_named_with_what_is_in_reach(seed: int) -> None:
+    data = random_problem(seed, 3, shaped=1.0, shares=True, most=2)
+    data["kpis"]["both"] = {"direction": "maximize", "role": "guardrail", "sum": ["kpi 0", "kpi 1"]}
+    data["preferences"]["floors"] = {"both": 1e4}
+    with pytest.raises(opt.InfeasibleError, match="both at least 10000") as error:
+        opt.solve(opt.Scenario.from_dict(data))
+    reach = float(error.value.hint.split("could be ")[1].split(",")[0])
+    data["preferences"]["floors"] = {}
+    scenario = opt.Scenario.from_dict(data)
+    found = opt.simulate(scenario, grid(scenario, 200))["both"].max()
+    assert reach >= found * (1 - 1e-4)
+    data["preferences"]["floors"] = {"both": reach * (1 - 1e-4)}
+    assert opt.solve(opt.Scenario.from_dict(data)).certificate.route == "mixed_integer"
+
+
+def test_packages_that_do_not_add_up_to_the_budget_are_named() -> None:
+    data = random_problem(0, 3)
+    for line in data["lines"]:
+        line["package"] = 300.0
+    with pytest.raises(opt.InfeasibleError, match=r"budget: total.*line 0: whole packages of 300") as error:
+        opt.solve(opt.Scenario.from_dict(data))
+    assert "loosen 'budget: total' by 100 EUR" in error.value.hint
+
+
+def test_a_locked_line_that_is_no_whole_number_of_packages_is_named() -> None:
+    data = random_problem(0, 3)
+    data["lines"][0] |= {"current": 250.0, "locked": True, "package": 100.0}
+    scenario = opt.Scenario.from_dict(data)
+    conflict = find_conflict(scenario)
+    assert conflict is not None
+    assert conflict.rules == ("line 0: locked", "line 0: whole packages of 100")
+    assert conflict.relaxations == pytest.approx({"line 0: locked": 50.0})

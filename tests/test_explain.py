@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_convex import problem
+from test_piecewise import on_scale, random_problem
 
 import optimizer as opt
 
@@ -122,3 +123,47 @@ def test_marginal_returns_match_differences() -> None:
             ) / 0.02
             assert table.loc[line, f"{name} per 1000"] == pytest.approx(1000 * rise, rel=1e-4)
             assert table.loc[line, f"cost per {name}"] == pytest.approx(1 / rise, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_implied_under_shaped_curves_make_the_plan_best(seed: int) -> None:
+    data = random_problem(seed, 3, shaped=1.0, shares=True)
+    plan = opt.solve(opt.Scenario.from_dict(data))
+    implied = opt.implied_tradeoff(plan.scenario, plan.spend)
+    assert implied.better is None
+    assert implied.weights is not None
+    again = opt.Scenario.from_dict(
+        data | {"preferences": data["preferences"] | {"weights": dict(implied.weights)}}
+    )
+    best = opt.solve(again).certificate.value
+    assert on_scale(again, plan.spend.to_numpy()[None])[0] >= best - 2e-5
+
+
+def test_a_plan_that_is_not_beaten_but_best_for_no_weights_is_told() -> None:
+    """Two lines, each KPI moved by one of them through an S-shape: a split is between two better extremes."""
+    shape = {"curve": {"kind": "hill", "scale": 20, "half": 100, "slope": 4}}
+    data = random_problem(0, 2, shaped=1.0)
+    data["response"] = {"kpi 0": {"line 0": shape, "line 1": "none"}, "kpi 1": {"line 0": "none", "line 1": shape}}
+    for line in data["lines"]:
+        line |= {"max": 1000.0, "current": 500.0}
+    data["constraints"] = {"budget": {"total": 600.0}}
+    scenario = opt.Scenario.from_dict(data)
+    split = pd.Series([300.0, 300.0], index=list(scenario.lines))
+    implied = opt.implied_tradeoff(scenario, split)
+    assert implied.better is None
+    assert implied.weights is None
+    assert implied.unsupported
+    extreme = pd.Series([600.0, 0.0], index=list(scenario.lines))
+    assert not opt.implied_tradeoff(scenario, extreme).unsupported
+
+
+def test_a_better_plan_is_found_under_on_off_rules_and_packages() -> None:
+    data = random_problem(3, 4, shaped=1.0, most=2, package=0.4)
+    scenario = opt.Scenario.from_dict(data)
+    poor = pd.Series([0.0, 0.0, 0.0, 10.0], index=list(scenario.lines))
+    implied = opt.implied_tradeoff(scenario, poor)
+    assert implied.better is not None
+    assert (implied.gain > 0).all()
+    switches = scenario.polyhedron.switches
+    assert switches is not None
+    assert switches.kept(implied.better.spend.to_numpy(), 1e-6)

@@ -111,9 +111,13 @@ def no_cost(data: dict[str, Any]) -> None:
 
 
 def unprovable_target(data: dict[str, Any]) -> None:
-    # No route takes a product of KPIs.
-    both = {"product": ["orders", "leads"], "direction": "maximize", "role": "monitor"}
-    data["kpis"]["visits"] = both | {"target": {"level": 1e9}}
+    """A product of two KPIs: no route proves its best plan."""
+    product = {"product": ["leads", "orders"], "direction": "maximize", "role": "monitor"}
+    data["kpis"]["visits"] = product | {"target": {"level": 1e9}}
+
+
+def odd_package(data: dict[str, Any]) -> None:
+    data["lines"][0]["package"] = data["lines"][0]["current"] * 0.3
 
 
 def growth_from_nothing(data: dict[str, Any]) -> None:
@@ -145,6 +149,7 @@ BROKEN: list[tuple[str, str, Edit, str]] = [
     ("target-unreachable", "warning", kpi("orders", target={"level": 80}), "kpis.orders.target"),
     ("target-undecided", "note", growth_from_nothing, "kpis.leads.target"),
     ("target-undecided", "note", unprovable_target, "kpis.visits.target"),
+    ("current-not-in-packages", "warning", odd_package, "lines[0].package"),
     ("incomplete-definition", "note", kpi("orders", owner=None), "kpis.orders"),
     ("cost-not-counted", "note", no_cost, "kpis"),
 ]

@@ -224,6 +224,8 @@ class View:
         elif today.weights is not None:
             shares = ", ".join(f"{name} {formats.percent(w)}" for name, w in today.weights.items())
             found.append(f"Today's plan would be the best one for weights of {shares} on this scale.")
+        elif today.unsupported:
+            found.append("No plan is ahead of today's on every objective, but it is the best one for no weights.")
         else:
             found.append("Today's plan is not among those that the rules and guardrails allow.")
         return found

@@ -5,6 +5,7 @@ Linear rules are checked by linear programs; floors by the most room they can al
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, milp
 
 from ..constraints import Polyhedron, Switches
-from ..errors import InfeasibleError
+from ..errors import InfeasibleError, SolverError
 from ..preferences import Floor, bound, floor_label, measure
 from ..simulate import kpi_values
 from .cells import problem_of
 from .chance import chance_floors
-from .flighting import concave_route
+from .mixed_integer import MixedIntegerSolver
 from .problem import Goal
+from .routes import pick_route
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -29,6 +31,8 @@ Floats = NDArray[np.float64]
 # Rules miss each other by more than this share of the budget before they are called in conflict.
 TOLERANCE = 1e-9
 DINKELBACH = 30
+# Seconds for one check under on/off rules or S-shaped curves; what is not proven by then is not called a conflict.
+SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,11 @@ class Rules:
         None where no loosening of these does.
         """
         n, extra = self.A.shape[1], len(loosened)
-        n_on = n if self.switches is not None else 0
-        width = n + n_on + extra
-        slack_at = {member: n + n_on + position for position, member in enumerate(loosened)}
+        # Beside the switches, on or off, each line has a number of packages.
+        n_on, n_packages = (n, n) if self.switches is not None else (0, 0)
+        rest = n + n_on + n_packages
+        width = rest + extra
+        slack_at = {member: rest + position for position, member in enumerate(loosened)}
         rows, low, high = [], [], []
         for member in [member for member in members if member < self.rows]:
             row = np.zeros(width)
@@ -92,12 +98,12 @@ class Rules:
         if self.switches is not None:
             self._switch_rows(self.switches, members, slack_at, rows, high, width)
             low = [-np.inf] * len(rows)
-        cost = np.concatenate([np.zeros(n + n_on), np.ones(extra)])
-        whole = np.concatenate([np.zeros(n), np.ones(n_on), np.zeros(extra)])
-        ceiling = np.concatenate([np.full(n, np.inf), np.ones(n_on), np.full(extra, np.inf)])
+        cost = np.concatenate([np.zeros(rest), np.ones(extra)])
+        whole = np.concatenate([np.zeros(n), np.ones(n_on + n_packages), np.zeros(extra)])
+        ceiling = np.concatenate([np.full(n, np.inf), np.ones(n_on), np.full(n_packages + extra, np.inf)])
         rules = LinearConstraint(np.array(rows), np.array(low), np.array(high)) if rows else None
         found = milp(cost, integrality=whole, bounds=(0.0, ceiling), constraints=rules)
-        return None if found.x is None else np.asarray(found.x[n + n_on :])
+        return None if found.x is None else np.asarray(found.x[rest:])
 
     def _switch_rows(
         self,
@@ -108,7 +114,10 @@ class Rules:
         high: list[float],
         width: int,
     ) -> None:
-        """Rows ``x <= big * on``, ``x >= least * on`` and ``sum(on) <= most``; spend cannot exceed ``big``."""
+        """Rows ``x <= big * on``, ``x >= least * on``, ``sum(on) <= most`` and ``x = package * number``.
+
+        Spend cannot exceed ``big``.
+        """
         n = self.A.shape[1]
         big = 10.0 * max(1.0, float(np.abs(self.b).max()))
         for i in range(n):
@@ -118,6 +127,8 @@ class Rules:
             high.append(0.0)
         members_on = [member - self.rows for member in members if member >= self.rows]
         minimums = [i for i, name in enumerate(switches.names) if name]
+        packed = [i for i, name in enumerate(switches.packages) if name]
+        first_packed = len(minimums) + len(switches.most)
         for member in members_on:
             row = np.zeros(width)
             if member < len(minimums):
@@ -126,10 +137,15 @@ class Rules:
                 if member + self.rows in slack_at:
                     row[slack_at[member + self.rows]] = -1.0
                 high.append(0.0)
-            else:
+            elif member < first_packed:
                 _, mask, count = switches.most[member - len(minimums)]
                 row[n : 2 * n] = mask
                 high.append(float(count))
+            else:
+                i = packed[member - first_packed]
+                row[i], row[2 * n + i] = 1.0, -switches.package[i] / self.money
+                rows.append(-row)
+                high += [0.0, 0.0]
             rows.append(row)
 
     def feasible(self, members: list[int]) -> bool:
@@ -141,7 +157,18 @@ class Rules:
 def _switch_names(switches: Switches | None) -> list[str]:
     if switches is None:
         return []
-    return [name for name in switches.names if name] + [name for name, _, _ in switches.most]
+    most = [name for name, _, _ in switches.most]
+    return [*filter(None, switches.names), *most, *filter(None, switches.packages)]
+
+
+def _with(switches: Switches | None, kept: list[str]) -> Switches | None:
+    """Return the on/off rules and packages of these names alone."""
+    if switches is None:
+        return None
+    least = np.where([name in kept for name in switches.names], switches.least, 0.0)
+    package = np.where([name in kept for name in switches.packages], switches.package, 0.0)
+    most = tuple(rule for rule in switches.most if rule[0] in kept)
+    return replace(switches, least=least, package=package, most=most)
 
 
 def find_conflict(scenario: Scenario) -> Conflict | None:
@@ -183,19 +210,20 @@ def find_floor_conflict(scenario: Scenario) -> Conflict | None:
     # A floor with a probability is checked in a stricter form only, which proves nothing when it cannot be kept.
     chances = chance_floors(scenario)
     floors = {name: limit for name, limit in scenario.spec.preferences.floors.items() if name not in chances}
-    if not floors or _floors_kept(scenario, list(floors), list(range(len(scenario.polyhedron.names)))):
+    whole = scenario.polyhedron
+    names, rules = list(floors), [*whole.names, *_switch_names(whole.switches)]
+    if not floors or _floors_kept(scenario, names, rules):
         return None
-    names, rows = list(floors), list(range(len(scenario.polyhedron.names)))
     for name in list(names):
         fewer = [other for other in names if other != name]
-        if fewer and not _floors_kept(scenario, fewer, rows):
+        if fewer and not _floors_kept(scenario, fewer, rules):
             names = fewer
-    # Rows of single lines bound the problem; only rules between lines are tried.
-    for row in [row for row in rows if scenario.polyhedron.owner[row] < 0]:
-        fewer_rows = [other for other in rows if other != row]
-        if not _floors_kept(scenario, names, fewer_rows):
-            rows = fewer_rows
-    between = [row for row in rows if scenario.polyhedron.owner[row] < 0]
+    # Rows of single lines bound the problem; only rules between lines, on/off rules and packages are tried.
+    single = {name for name, owner in zip(whole.names, whole.owner, strict=True) if owner >= 0}
+    for rule in [rule for rule in rules if rule not in single]:
+        fewer_rules = [other for other in rules if other != rule]
+        if not _floors_kept(scenario, names, fewer_rules):
+            rules = fewer_rules
     labels = {name: floor_label(name, floors[name], _rising(scenario, name)) for name in names}
     reach = {}
     for name in names:
@@ -203,17 +231,18 @@ def find_floor_conflict(scenario: Scenario) -> Conflict | None:
         level = best_level(scenario, name, others)
         if level is not None:
             reach[labels[name]] = level
-    rules = (*labels.values(), *[scenario.polyhedron.names[row] for row in between])
-    return Conflict(rules, reach, {})
+    named = (*labels.values(), *[rule for rule in rules if rule not in single])
+    return Conflict(named, reach, {})
 
 
 def _rising(scenario: Scenario, name: str) -> bool:
     return scenario.spec.kpis[name].direction == "maximize"
 
 
-def _floors_kept(scenario: Scenario, names: list[str], rows: list[int]) -> bool:
-    """Whether some plan keeps these floors and rows: the most room they can all have is not negative."""
+def _floors_kept(scenario: Scenario, names: list[str], rules: list[str]) -> bool:
+    """Whether some plan keeps these floors and rules, or at least none is proven to be impossible."""
     whole = scenario.polyhedron
+    rows = [row for row, name in enumerate(whole.names) if name in rules]
     part = replace(
         whole,
         A=whole.A[rows],
@@ -221,19 +250,28 @@ def _floors_kept(scenario: Scenario, names: list[str], rows: list[int]) -> bool:
         equal=whole.equal[rows],
         names=tuple(whole.names[row] for row in rows),
         owner=tuple(whole.owner[row] for row in rows),
-        switches=None,
+        switches=_with(whole.switches, rules),
     )
     limits = {name: scenario.spec.preferences.floors[name] for name in names}
     problem = problem_of(replace(scenario, polyhedron=part), floors=limits)
+    if problem.curved or part.switches is not None:
+        try:
+            MixedIntegerSolver(problem, SECONDS).maximise(Goal(np.zeros(len(problem.objectives))), 1e-7)
+        except InfeasibleError:
+            return False
+        except SolverError:
+            return True
+        return True
+    # The most room that all can have is not negative.
     problem.objectives, problem.floors = problem.floors, ()
     goal = Goal(np.zeros(len(names)), np.zeros(len(names)))
-    return bool(concave_route(scenario)(problem).maximise(goal, 1e-7).proof.bound >= -1e-9)
+    return bool(pick_route(problem).maximise(goal, 1e-7).proof.bound >= -1e-9)
 
 
 def best_level(scenario: Scenario, name: str, floors: dict[str, float | Floor]) -> float | None:
-    """Return the best value a KPI with a floor can have under the rules and other floors; None if those conflict.
+    """Return the best value a KPI with a floor can have under the rules and other floors.
 
-    Ratios by Dinkelbach's iteration (Management Science 13, 1967).
+    None if no plan with one was found. Ratios by Dinkelbach's iteration (Management Science 13, 1967).
     """
     limit = scenario.spec.preferences.floors[name]
     level, reached = bound(limit), None
@@ -243,8 +281,8 @@ def best_level(scenario: Scenario, name: str, floors: dict[str, float | Floor]) 
         own = problem.floors[-1]
         problem.objectives, problem.floors = (own,), problem.floors[:-1]
         try:
-            point = concave_route(scenario)(problem).maximise(Goal(np.ones(1)), 1e-7)
-        except InfeasibleError:
+            point = pick_route(problem, deadline=time.monotonic() + SECONDS).maximise(Goal(np.ones(1)), 1e-7)
+        except (InfeasibleError, SolverError):
             return None
         spend = problem.spend(point.z)[None]
         draws = kpi_values(scenario, problem.simulator.outcomes(spend), spend)[name][0]
@@ -267,7 +305,7 @@ def explain_infeasible(scenario: Scenario, error: InfeasibleError) -> Infeasible
         mix = [f"'{rule}' by {money:,.10g} {currency}" for rule, money in conflict.together.items()]
         hint = "either " + ", or ".join(ways) if ways else "loosen " + " and ".join(mix or ["one of them"])
     else:
-        conflict = find_floor_conflict(scenario) if scenario.polyhedron.switches is None else None
+        conflict = find_floor_conflict(scenario)
         if conflict is None:
             return error
         reach = [f"'{floor}' could be {level:,.6g}" for floor, level in conflict.relaxations.items()]

@@ -40,6 +40,11 @@ class ConvexSolver:
                 f"this route takes falling returns alone: {problem.curved}",
                 "use a curve with falling returns (hill with slope <= 1), or drop this objective or floor",
             )
+        if problem.scenario.polyhedron.switches is not None:
+            raise SolverError(
+                "this route takes no on/off rules and no packages",
+                "leave the route out, and one that takes them is picked",
+            )
         self.problem = problem
         self.solves = 0
 

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from ..errors import InfeasibleError, SolverError
-from ..scenario import Scenario
 from .cells import CellProblem, EvenCells
-from .convex import ConvexSolver
 from .curvature import bowl, curvature
 from .duality import Proof
 from .linearised import Aim, Linearised, Multipliers, check_rules, quadratic
@@ -43,11 +40,6 @@ INSIDE = 0.3
 NEAR, NOW_AND_THEN = 10.0, 6
 FLAT_TOLERANCE = 1e-7
 WHY = "every curve has falling returns, so tangents over spend by line and period bound every plan"
-
-
-def concave_route(scenario: Scenario) -> Any:
-    """Return the solver class for concave curves: over periods too where the flighting is free."""
-    return FlightingSolver if scenario.free else ConvexSolver
 
 
 class FlightingSolver:

@@ -18,7 +18,7 @@ from ..errors import SolverError
 from ..tables import ResponseTables, Terms
 from .duality import prove
 from .piecewise import PiecewiseModel
-from .point import Point, evaluate
+from .point import KEPT, Point, evaluate
 from .polish import polish
 from .problem import Goal, Problem, switches_of
 
@@ -51,9 +51,13 @@ class MixedIntegerSolver:
     why = WHY
 
     def __init__(self, problem: Problem, seconds: float = SECONDS) -> None:
-        if problem.curved and any(form.tail is not None for form in problem.floors):
+        tails = [form for form in problem.objectives if form.tail is not None]
+        if problem.curved:
+            tails += [form for form in problem.floors if form.tail is not None]
+        if tails:
+            what = problem.curved or "lines can be on or off"
             raise SolverError(
-                f"no route can prove a plan under a floor over the worst draws here: {problem.curved}",
+                f"no route can prove a plan under a floor over the worst draws here: {what}",
                 "bound the expected value instead, or use curves with falling returns",
             )
         self.problem = problem
@@ -86,19 +90,37 @@ class MixedIntegerSolver:
         ceiling, gap = np.inf, 1e-3
         while True:
             left = ends - time.monotonic()
-            if best is not None and left <= 0:
-                return best.bounded(ceiling)
-            z, on, bound = self.model.maximise(goal, gap, left)
+            if left <= 0:
+                return self._out_of_time(best, ceiling)
+            choice, bound = self.model.maximise(goal, gap, left)
             ceiling = min(ceiling, bound)
+            if choice is None:
+                return self._out_of_time(best, ceiling)
+            z, on = choice
             point = self._local(z, on, goal)
             best = point if best is None or (point is not None and point.value > best.value) else best
             if best is not None and ceiling - best.value <= tolerance:
                 return best.bounded(ceiling)
             new = self.model.learn(z) + (self.model.learn(point.z) if point is not None else 0)
             apart = 1e-3 if best is None else SHARE * (ceiling - best.value)
-            if not new and apart >= gap:
-                raise SolverError("the gap to the proven bound did not close", "loosen the tolerance")
-            gap = min(gap, max(apart, 0.3 * tolerance))
+            closer = max(apart, 0.3 * tolerance)
+            if not new and closer >= gap:
+                # What is left is below what the solver can tell apart.
+                return self._stuck(best, ceiling)
+            gap = min(gap, closer)
+
+    def _stuck(self, best: Point | None, ceiling: float) -> Point:
+        if best is None:
+            raise SolverError("no plan was found, and none is proven to be impossible", "loosen a rule or a floor")
+        return best.bounded(ceiling)
+
+    def _out_of_time(self, best: Point | None, ceiling: float) -> Point:
+        if best is None:
+            raise SolverError(
+                f"no plan that keeps every rule and floor was found in {self.seconds:g} s",
+                "give it more time (time_limit), or loosen a rule or a floor",
+            )
+        return best.bounded(ceiling)
 
     def _local(self, z: Floats, on: NDArray[np.bool_], goal: Goal) -> Point | None:
         """The best of a plan and the local optimum near it, with these lines on; None where neither is allowed."""
@@ -107,9 +129,14 @@ class MixedIntegerSolver:
             off = self.switches.decided & ~on
             lower = np.where(off, problem.lower, np.maximum(problem.lower, self.switches.least))
             upper = np.where(off, np.minimum(problem.upper, 0.0), problem.upper)
-            if np.any(lower > upper):
+            # Packages stay as they were chosen.
+            size = self.switches.package
+            whole = np.where(size > 0, size * np.round(z / np.where(size > 0, size, 1.0)), z)
+            lower = np.where(size > 0, np.maximum(lower, whole), lower)
+            upper = np.where(size > 0, np.minimum(upper, whole), upper)
+            if np.any(lower > upper + KEPT):
                 return None
-            problem = problem.within(lower, upper)
+            problem = problem.within(np.minimum(lower, upper), upper)
         best: Point | None = None
         start = np.clip(z, problem.lower, problem.upper)
         for at in (start, polish(problem, start, goal)):

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InfeasibleError, SolverError
 from ..kernels_tables import OVER_LEFT, OVER_RIGHT, UNDER_LEFT, UNDER_RIGHT
 from ..tables import ResponseTables
+from . import highs
+from .point import KEPT
 from .problem import Goal, Problem, switches_of
 
 Floats = NDArray[np.float64]
@@ -25,15 +26,10 @@ Ints = NDArray[np.int64]
 # HiGHS ends within its feasibility tolerances, 1e-9, of the true optimum: this share is added to its bound.
 MARGIN = 1e-7
 FAR = 1e4
-# How near to where a curve rises infinitely steeply a grid point is put, as a share of what is open there.
-BESIDE = 1e-2
-OPTIONS = {
-    "output_flag": False,
-    "mip_rel_gap": 0.0,
-    "mip_feasibility_tolerance": 1e-9,
-    "primal_feasibility_tolerance": 1e-9,
-    "dual_feasibility_tolerance": 1e-9,
-}
+# A new point beside a steep one is nearer than the last by this factor.
+NEARER = 0.01
+# A range that misses a whole number of packages by this share of one has it.
+WHOLE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,13 @@ class PiecewiseModel:
         factors = np.array([form.kpis for form in (*problem.objectives, *problem.floors)])
         self._counts_for, self._counts_against = np.any(factors > 0, axis=0), np.any(factors < 0, axis=0)
         self._switches = switches_of(problem)
+        n_lines = len(problem.lower)
+        self._package = np.zeros(n_lines) if self._switches is None else self._switches.package
         self._tails: list[tuple[int, Floats, float]] = []
 
     def learn(self, z: Floats) -> int:
         """Add a plan (L,) to the tables, and tangents of floors over the worst draws; count new points."""
-        new = sum(self.tables.add(line, self._telling(line, float(at))) for line, at in enumerate(z))
+        new = sum(self.tables.add(line, float(at)) or self._steep(line, float(at)) for line, at in enumerate(z))
         tails = [index for index, form in enumerate(self.problem.floors) if form.tail is not None]
         if tails:
             state = self.problem.state(self.problem.beside(z))
@@ -90,20 +88,18 @@ class PiecewiseModel:
                 self._tails.append((index, rises, float(state.room[index] - rises @ state.z)))
         return new
 
-    def _telling(self, line: int, z: float) -> float:
-        """Where a grid point says most about a line near ``z``.
-
-        Some curves rise infinitely steeply from zero. There a grid point holds nothing down, one beside it does.
-        """
+    def _steep(self, line: int, z: float) -> bool:
+        """Add a point beside one where a curve rises infinitely steeply: its lines are loose until one is near."""
         n = int(self.tables.count[line])
         grid = self.tables.grid[line, :n]
         at = int(np.searchsorted(grid, z, side="right")) - 1
-        endless = at < n - 1 and bool(np.isinf(self.tables.lines[:, line, OVER_LEFT, at]).any())
-        if endless and z - grid[at] <= BESIDE * (grid[at + 1] - grid[at]):
-            return float(grid[at] + BESIDE * (grid[at + 1] - grid[at]))
-        return z
+        if at >= n - 1 or np.all(np.isfinite(self.tables.lines[:, line, OVER_LEFT, at])):
+            return False
+        return self.tables.add(line, float(grid[at] + NEARER * (grid[at + 1] - grid[at])))
 
-    def maximise(self, goal: Goal, gap: float, seconds: float) -> tuple[Floats, NDArray[np.bool_], float]:
+    def maximise(
+        self, goal: Goal, gap: float, seconds: float
+    ) -> tuple[tuple[Floats, NDArray[np.bool_]] | None, float]:
         """Solve for a goal.
 
         Parameters
@@ -117,8 +113,9 @@ class PiecewiseModel:
 
         Returns
         -------
-        z, on : (L,), (L,)
+        choice : ((L,), (L,)) or None
             Scaled spend and which lines are on; keeps every linear rule, floors only as far as the lines know.
+            None where time ran out first.
         bound : float
             No plan has a higher goal.
 
@@ -127,14 +124,14 @@ class PiecewiseModel:
         InfeasibleError
             If even the over-estimates cannot keep every rule: then no real plan can.
         SolverError
-            If the solver ended without a plan.
+            If the solver failed.
         """
         pieces = [piece for line in range(len(self.problem.lower)) for piece in self._pieces(line)]
-        rows = _Rows(self.problem, pieces)
+        rows = _Rows(self.problem, pieces, self._package)
         self._fill(rows, goal)
-        x, bound = _run(rows, rows.goal(goal), gap, seconds)
-        z, on = rows.plan(x)
-        return z, on, rows.constant(goal) + bound + MARGIN * max(1.0, abs(bound))
+        x, bound = highs.maximise(rows.program(goal), gap, seconds)
+        choice = None if x is None else rows.plan(x)
+        return choice, rows.constant(goal) + bound + MARGIN * max(1.0, abs(bound))
 
     def _fill(self, rows: _Rows, goal: Goal) -> None:
         problem = self.problem
@@ -167,14 +164,13 @@ class PiecewiseModel:
         pieces = []
         least = 0.0
         if switches is not None and switches.decided[line]:
-            least = float(switches.least[line])
+            # The grid may have its nearest point just below.
+            least = float(switches.least[line]) - KEPT
             if grid[0] <= 0.0:
-                level = tuple(np.array([[0.0, at]]) for at in value[:, 0])
-                pieces.append(Piece(line, 0.0, 0.0, level, level, False))
-        if n == 1:
-            level = tuple(np.array([[0.0, at]]) for at in value[:, 0])
-            return pieces or [Piece(line, float(grid[0]), float(grid[0]), level, level, True)]
+                pieces.append(Piece(line, 0.0, 0.0, *_level(value[:, 0]), False))
         first = start = int(np.searchsorted(grid, least))
+        if first == n - 1 and not (n == 1 and pieces):
+            pieces.append(Piece(line, float(grid[first]), float(grid[first]), *_level(value[:, first]), True))
         for i in range(first, n - 1):
             if i == n - 2 or not self._smooth(lines, i):
                 pieces.append(self._piece(line, start, i + 1, grid, value, lines))
@@ -203,23 +199,32 @@ class PiecewiseModel:
         return Piece(line, float(grid[start]), float(grid[stop]), tuple(over), tuple(under), True)
 
 
+def _level(value: Floats) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Lines over and under a single point, whose effects are known: (K,)."""
+    level = tuple(np.array([[0.0, at]]) for at in value)
+    return level, level
+
+
 class _Rows:
     """Columns and rows of the program.
 
     Columns: a share for each piece (1 in the piece a line is in), the spend in it, the effects in it by KPI, and
-    the level of the worst-off objective.
+    the level of the worst-off objective, and the number of packages of each line that is sold in such.
     """
 
-    def __init__(self, problem: Problem, pieces: list[Piece]) -> None:
+    def __init__(self, problem: Problem, pieces: list[Piece], package: Floats) -> None:
         self.problem = problem
         self.pieces = pieces
+        self.package = package
+        self.packed = np.flatnonzero(package)
         n, n_kpis = len(pieces), len(problem.size)
         self.line = np.array([piece.line for piece in pieces])
         self.low, self.high = (np.array([getattr(piece, end) for piece in pieces]) for end in ("low", "high"))
         self.share, self.money = np.arange(n), n + np.arange(n)
         self.effect = 2 * n + np.arange(n_kpis * n).reshape(n_kpis, n)
         self.worst_off = 2 * n + n_kpis * n
-        self.width = self.worst_off + 1
+        self.packages = self.worst_off + 1 + np.arange(len(self.packed))
+        self.width = self.worst_off + 1 + len(self.packed)
         self._parts: list[tuple[Any, Any, Floats]] = []
         self.low_ends: list[float] = []
         self.high_ends: list[float] = []
@@ -239,11 +244,15 @@ class _Rows:
         self.high_ends += [high] * len(columns)
 
     def hold_together(self) -> None:
-        """Every line is in one of its pieces, and spends what that piece allows."""
+        """Every line is in one of its pieces, and spends what that piece allows, in whole packages."""
         for line in range(len(self.problem.lower)):
             row = np.zeros(self.width)
             row[self.share[self.line == line]] = 1.0
             self.add(row, 1.0, 1.0)
+        for column, packed in zip(self.packages, self.packed, strict=True):
+            row = self.spend(np.eye(len(self.package))[packed])
+            row[column] = -self.package[packed]
+            self.add(row, 0.0, 0.0)
         columns = np.column_stack([self.money, self.share])
         ones = np.ones(len(self.pieces))
         self.add_many(columns, np.column_stack([ones, -self.high]), -np.inf, 0.0)
@@ -299,48 +308,26 @@ class _Rows:
         integral = np.zeros(self.width, dtype=bool)
         several = np.bincount(self.line, minlength=len(self.problem.lower))[self.line] > 1
         integral[self.share[several]] = True
+        integral[self.packages] = True
+        size = self.package[self.packed]
+        lower[self.packages] = 0.0
+        upper[self.packages] = np.floor(self.problem.upper[self.packed] / size + WHOLE)
         return integral, lower, upper
 
-    def matrix(self) -> Any:
-        """The rows as a sparse matrix by row."""
+    def program(self, goal: Goal) -> highs.Program:
+        """All of it, for HiGHS."""
         from scipy.sparse import csr_array
 
         rows, columns, values = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        return csr_array((values, (rows, columns)), shape=(len(self.low_ends), self.width))
+        matrix = csr_array((values, (rows, columns)), shape=(len(self.low_ends), self.width))
+        whole, lower, upper = self.domain()
+        ends = np.array(self.low_ends), np.array(self.high_ends)
+        return highs.Program(self.goal(goal), lower, upper, whole, matrix, *ends)
 
     def plan(self, x: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """Scaled spend of each line, and whether it is on."""
         n = len(self.problem.lower)
         z = np.bincount(self.line, weights=x[self.money], minlength=n)
+        z[self.packed] = self.package[self.packed] * np.round(x[self.packages])
         on = np.array([piece.on for piece in self.pieces]) & (x[self.share] > 0.5)
         return np.clip(z, self.problem.lower, self.problem.upper), np.bincount(self.line[on], minlength=n) > 0
-
-
-def _run(rows: _Rows, goal: Floats, gap: float, seconds: float) -> tuple[Floats, float]:
-    """Maximise ``goal @ x`` over the program by HiGHS: the best x, and a bound on all."""
-    import highspy
-
-    integral, lower, upper = rows.domain()
-    matrix = rows.matrix()
-    program = highspy.HighsLp()
-    program.num_col_, program.num_row_ = rows.width, len(rows.low_ends)
-    program.col_cost_, program.col_lower_, program.col_upper_ = goal, lower, upper
-    program.row_lower_, program.row_upper_ = np.array(rows.low_ends), np.array(rows.high_ends)
-    program.sense_ = highspy.ObjSense.kMaximize
-    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    program.a_matrix_.start_, program.a_matrix_.index_ = matrix.indptr, matrix.indices
-    program.a_matrix_.value_ = matrix.data
-    kinds = {True: highspy.HighsVarType.kInteger, False: highspy.HighsVarType.kContinuous}
-    program.integrality_ = [kinds[whole] for whole in integral.tolist()]
-    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-    for option, value in {**OPTIONS, "mip_abs_gap": gap, "time_limit": max(seconds, 0.01)}.items():
-        solver.setOptionValue(option, value)
-    solver.passModel(program)
-    solver.run()
-    status, found = solver.getModelStatus(), solver.getInfo()
-    if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
-        raise InfeasibleError("no plan keeps every rule and floor at once", "loosen a rule or a floor")
-    if found.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-        raise SolverError("the mixed-integer solver found no plan in time", "give it more time")
-    bound = found.mip_dual_bound if integral.any() else found.objective_function_value
-    return np.array(solver.getSolution().col_value), float(bound)

@@ -337,14 +337,15 @@ class Problem:
 
 
 def switches_of(problem: Problem) -> Switches | None:
-    """Return the on/off rules over scaled spend, lines in name order; None where there are none."""
+    """Return the on/off rules and packages over scaled spend, lines in name order; None where there are none."""
     switches = problem.scenario.polyhedron.switches
     if switches is None:
         return None
     order = problem.order
     most = tuple((name, mask[order], count) for name, mask, count in switches.most)
-    names = tuple(switches.names[i] for i in order)
-    return Switches(switches.decided[order], switches.least[order] / problem.money, most, names)
+    names, packages = (tuple(part[i] for i in order) for part in (switches.names, switches.packages))
+    least, package = switches.least[order] / problem.money, switches.package[order] / problem.money
+    return Switches(switches.decided[order], least, most, names, package, packages)
 
 
 def _stack(rows: list[tuple[float, Floats]], n: int) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
+from . import highs
 from .duality import Proof
 from .problem import Form, Goal, Problem
 
@@ -27,6 +28,8 @@ class TangentModel:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        # Solvers that cvxpy makes greet on the console unless one has done so before.
+        highs.quiet_solver()
         n_kpis, n_lines = len(problem.size), len(problem.lower)
         self.tails = [index for index, form in enumerate(problem.floors) if form.tail is not None]
         self.slope = np.empty((0, n_kpis, n_lines))
