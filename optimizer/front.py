@@ -57,6 +57,8 @@ class FrontCertificate:
         Number of optimisation problems solved.
     blends : bool
         Whether the hypervolume counts blends of neighbouring plans, which concave curves attain at least.
+    ended : str
+        Why the search was stopped before its gap was small enough, in words; empty where it was not.
     """
 
     guarantee: Guarantee
@@ -68,6 +70,7 @@ class FrontCertificate:
     why: str
     solves: int
     blends: bool = False
+    ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,7 @@ class Front(Picks):
             why="; merged with: ".join(dict.fromkeys(each.why for each in whole or certificates)),
             solves=sum(each.solves for each in certificates),
             blends=any(each.blends for each in certificates),
+            ended="; ".join(dict.fromkeys(each.ended for each in certificates if each.ended)),
         )
         limits = self.limits
         if limits is not None and other.limits is not None:
@@ -322,6 +326,7 @@ class Front(Picks):
                 for name in self.scenario.objectives
             },
             "certificate": {key: plain(value) for key, value in asdict(self.certificate).items()},
+            "hypervolume": self.hypervolume,
             "payoff": records(self.payoff.rename_axis("optimised")),
             "points": records(self.points.rename_axis("point")),
         }
@@ -364,6 +369,7 @@ def _certificate(data: Any, names: list[str]) -> FrontCertificate:
         and list(found["reference"]) == names
         and isinstance(found["blends"], bool)
         and isinstance(found["solves"], int)
+        and all(isinstance(found[key], str) for key in ("route", "why", "ended"))
     )
     if not sound:
         raise ValueError

@@ -134,6 +134,8 @@ def plan_proof(certificate: Mapping[str, Any]) -> str:
 def front_proof(certificate: Mapping[str, Any], n_points: int) -> str:
     """Say in one sentence how complete a front provably is; ``certificate`` as in ``Front.to_dict()``."""
     found = f"{n_points} plans from {certificate['solves']} solves."
+    if certificate["ended"]:
+        found += f" The search stopped early: {certificate['ended']}."
     if certificate["guarantee"] == "global":
         return (
             "All plans that are missing from this front could together add at most "

@@ -130,7 +130,7 @@ class _Search:
             if not self.concave and not self.ended:
                 self._fill_hollows()
         except KeyboardInterrupt:
-            self.ended = "interrupted"
+            self.ended = "it was interrupted"
         except SolverError as error:
             self.ended = error.message
         self._take_stock()
@@ -280,7 +280,6 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     reference = {form.name: float(form.worst) for form in search.problem.objectives}
     strict = bool(chance_floors(scenario))
     why = (CONCAVE if search.concave else ZONES) + (STRICT if strict else "")
-    why += f"; stopped early: {search.ended}" if search.ended else ""
     certificate = FrontCertificate(
         "none" if strict else "global",
         search.hypervolume,
@@ -291,6 +290,7 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
         why,
         search.solves + len(table),
         search.concave,
+        search.ended if search.gap > search.tolerance else "",
     )
     current = pd.Series(kpis[-1], index=names, name="current")
     return Front(scenario, points, payoff, current, certificate, None if strict else search.limits())
