@@ -127,7 +127,7 @@ class _Search:
         """Search until the gap is small enough, nothing is left to find, or the search is stopped."""
         try:
             self._close_in()
-            if not self.concave and not self.ended:
+            if not self.concave:
                 self._fill_hollows()
         except KeyboardInterrupt:
             self.ended = "it was interrupted"

@@ -92,6 +92,10 @@ class MixedIntegerSolver:
             ceiling = min(ceiling, bound)
             point = self._local(z, on, goal)
             best = point if best is None or (point is not None and point.value > best.value) else best
+            if best is not None and ceiling < best.value - tolerance:
+                raise SolverError(
+                    "the solver's bound contradicts a plan it found", "report this with the scenario"
+                )
             if best is not None and ceiling - best.value <= tolerance:
                 return best.bounded(ceiling)
             new = self.model.learn(z) + (self.model.learn(point.z) if point is not None else 0)
