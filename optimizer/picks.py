@@ -218,7 +218,10 @@ class Picks:
                 return plan[names].to_numpy(dtype=float)
             if set(lines) == set(plan.index):
                 plan = plan[lines].to_numpy(dtype=float)
-        spend = np.asarray(plan, dtype=float) if not isinstance(plan, pd.Series) else np.empty(0)
+        try:
+            spend = np.empty(0) if isinstance(plan, pd.Series) else np.asarray(plan, dtype=float)
+        except (TypeError, ValueError):
+            spend = np.empty(0)
         if spend.shape != (len(lines),) or not np.isfinite(spend).all() or spend.min() < 0:
             raise SpecError(
                 "nearest needs a plan, a value for each objective, or spend for each line",
