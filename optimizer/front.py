@@ -29,8 +29,8 @@ Guarantee = Literal["global", "none"]
 
 # Boxes of two fronts that differ by less, in steps, are the same.
 SAME_BOX = 1e-9
-# A plan this close under a proven half-space, in steps, is best for its weights.
-SUPPORTED = 1e-5
+# A plan this close under a proven half-space, in steps, is as good as best for its weights.
+SUPPORTED = 1e-3
 # With less weight than this share on a KPI there is no rate between it and another.
 SMALLEST_WEIGHT = 1e-4
 
@@ -139,8 +139,9 @@ class Front(Picks):
     def exchange(self) -> pd.DataFrame:
         """Return what one KPI costs in another at each point.
 
-        Rates are those of the weights for which the point was proven best (the normals of the proven half-spaces
-        it touches, their mean where there are several), not differences between neighbours.
+        Rates are those of the weights for which the point is proven best but for a thousandth of the box: the
+        normal of the nearest proven half-space, the mean where several are as near. They are no differences
+        between neighbours.
 
         Returns
         -------

@@ -11,6 +11,8 @@ Floats = NDArray[np.float64]
 
 # What the linear program's own tolerances may hide, in steps of the scale.
 SLACK = 1e-6
+# Half-spaces no farther from a point than the nearest by this, in steps, touch it as much.
+SUPPORTED = 1e-5
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ class Limits:
         return most
 
     def normal(self, y: Floats, within: float) -> Floats | None:
-        """Return the mean of the weights for which ``y`` (O,) is best but for ``within``; None if none are."""
+        """Return the weights for which ``y`` (O,) is best but for ``within``, or nearest to it; None if none are.
+
+        The mean where several half-spaces are as near as the nearest.
+        """
         sums = self.weights.sum(axis=1)
-        tight = (self.levels - self.weights @ y) / sums <= within
+        room = (self.levels - self.weights @ y) / sums
+        tight = (room <= within) & (room <= room.min() + SUPPORTED)
         return (self.weights[tight] / sums[tight, None]).mean(axis=0) if tight.any() else None
