@@ -94,7 +94,10 @@ def hollow(slope: float = 3.0, half: float = 590.0, scale: float = 10.0, **chang
         "horizon": {"start": "2026-01-05", "periods": 1},
         "lines": [{"name": line, "current": 500.0, "max": 1000.0} for line in lines],
         "kpis": {kpi: {"direction": "maximize", "unit": "things"} for kpi in kpis},
-        "response": {kpi: {line: {"curve": curve}} for kpi, line in zip(kpis, lines, strict=True)},
+        "response": {
+            "reach": {"first": {"curve": curve}, "second": "none"},
+            "sales": {"first": "none", "second": {"curve": curve}},
+        },
         "constraints": {"budget": {"total": 1000.0}},
         "preferences": {"weights": dict.fromkeys(kpis, 1.0), "scale": {kpi: [0.0, scale] for kpi in kpis}},
     }
@@ -219,7 +222,7 @@ def test_degenerate_fronts_are_found_without_an_error(kind: str, n_kpis: int) ->
         }
         data["response"] = dict.fromkeys(kpis, entry) | {kpis[-1]: small}
     elif kind == "one cannot move":
-        data["response"][kpis[-1]] = {}
+        data["response"][kpis[-1]] = {line["name"]: "none" for line in data["lines"]}
         data["kpis"][kpis[-1]]["baseline"] = 5.0
     elif kind == "nearly a point":
         for line in data["lines"]:

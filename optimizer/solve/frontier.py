@@ -38,6 +38,8 @@ Pick = Callable[[Problem], Solver]
 LEAST_POINTS = 21
 MOST_OBJECTIVES = 5
 SOLVE_TOLERANCE = 1e-6
+# Mixed-integer solves take long to close the last of a gap: this share of the tolerance of the front will do.
+CLOSED = 0.01
 # Three objectives and more: the payoff table's worst values may lie above the nadir, so the box starts lower.
 MARGIN = 0.1
 # Where plans between neighbours are tried in a front that is not convex: this many steps along each edge.
@@ -155,7 +157,7 @@ class _Search:
             z, bound = self.solver.split(weights, SOLVE_TOLERANCE)
             return z, _objectives(self.problem, z[None])[0], bound
         near = self.sandwich.z[int(np.argmax(np.array(self.sandwich.values) @ weights))]
-        point = self._maximise(Goal(weights), SOLVE_TOLERANCE, near)
+        point = self._maximise(Goal(weights), SOLVE_TOLERANCE if self.concave else CLOSED * self.tolerance, near)
         return point.z, point.u, point.proof.bound
 
     def _maximise(self, goal: Goal, tolerance: float, near: Floats | None = None) -> Point:
