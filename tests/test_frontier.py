@@ -201,7 +201,8 @@ def test_an_interrupt_keeps_what_is_there(shaped: bool, calls: int) -> None:
     front = opt.frontier(scenario, tolerance=1e-4, progress=interrupt)
     assert "interrupted" in front.certificate.ended
     assert len(front.points) >= 2
-    assert 1e-4 < front.certificate.gap < 1.0
+    # The two ends of a hollow front alone cover nothing.
+    assert 1e-4 < front.certificate.gap <= 1.0
     assert front.hypervolume <= front.certificate.bound
     assert seen[-1] == 1.0
     assert min(seen) >= 0.0
@@ -296,14 +297,22 @@ def test_filtered_and_merged_fronts_say_what_is_proven() -> None:
 
 
 def test_exchange_rates_are_the_slopes_of_the_front() -> None:
-    front = opt.frontier(opt.Scenario.from_dict(problem(1, 6, 2, rules=False)), tolerance=1e-4)
-    kpis = front.points[["kpi 0", "kpi 1"]].to_numpy()
+    front = opt.frontier(opt.Scenario.from_dict(problem(1, 6, 2, rules=False)), tolerance=1e-3)
+    names = ["kpi 0", "kpi 1"]
     rates = front.exchange()["kpi 0", "kpi 1"].to_numpy()
-    # On a concave front the rate at a point lies between the slopes to its neighbours.
+    assert front.exchange()["kpi 1", "kpi 0"].to_numpy() == pytest.approx(1 / rates, nan_ok=True)
+    # The more there is of a KPI, the more the next unit of it costs.
+    known = rates[np.isfinite(rates)]
+    assert len(known) >= 50
+    assert (np.diff(known) <= 1e-9 * known[:-1]).all()
+    # On a concave front the rate at a point that was solved for lies between the slopes to its neighbours.
+    assert front.limits is not None
+    room = front.limits.levels - front.steps(front.points[names]) @ front.limits.weights.T
+    solved = room.min(axis=1) <= 3e-6
+    kpis, rates = front.points[names].to_numpy()[solved], rates[solved][1:-1]
     slopes = -np.diff(kpis[:, 0]) / np.diff(kpis[:, 1])
-    known = np.isfinite(rates[1:-1])
-    assert known.sum() >= 10
     low, high = np.minimum(slopes[1:], slopes[:-1]), np.maximum(slopes[1:], slopes[:-1])
-    assert (rates[1:-1][known] >= low[known] * 0.98).all()
-    assert (rates[1:-1][known] <= high[known] * 1.02).all()
-    assert front.exchange()["kpi 1", "kpi 0"].to_numpy()[1:-1][known] == pytest.approx(1 / rates[1:-1][known])
+    known = np.isfinite(rates)
+    assert known.sum() >= 10
+    assert (rates[known] >= low[known] * 0.95).all()
+    assert (rates[known] <= high[known] * 1.05).all()
