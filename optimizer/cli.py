@@ -130,7 +130,7 @@ def plan(
     """Find the best plan under the scenario's stated preferences; print it and write a report."""
     directory = _directory(out, scenario)
     given, found = _solve(scenario, time_limit)
-    _finish(given, found, _frontier(given, None) if front else None, directory)
+    _finish(given, found, _frontier(given) if front else None, directory)
 
 
 @app.command(epilog=CSV_NOTE)
@@ -143,14 +143,23 @@ def front(
             help="Stop when plans not yet found could add at most this share to the front.", min=1e-6, max=0.5
         ),
     ] = 0.01,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            "--time-limit",
+            help="Seconds for the search, which Ctrl-C ends too.",
+            min=0.1,
+        ),
+    ] = 120.0,
 ) -> None:
     """Find the plans among which no KPI can be had better without another getting worse.
 
-    The plan under the stated preferences comes with them.
+    The plan under the stated preferences comes with them. When time is up, or after Ctrl-C, what was found is kept
+    and its proof says how much may be missing.
     """
     directory = _directory(out, scenario)
     given, found = _solve(scenario)
-    _finish(given, found, _frontier(given, tolerance), directory)
+    _finish(given, found, _frontier(given, tolerance=tolerance, time_limit=time_limit), directory)
 
 
 @app.command()
@@ -277,13 +286,11 @@ def _solve(file: Path, time_limit: float | None = None) -> tuple[Scenario, Plan]
         return given, solve(given, time_limit=time_limit, progress=progress)
 
 
-def _frontier(given: Scenario, tolerance: float | None) -> Front:
+def _frontier(given: Scenario, **options: float) -> Front:
     from .solve.routes import frontier
 
     with _progress("Front") as progress:
-        if tolerance is None:
-            return frontier(given, progress=progress)
-        return frontier(given, tolerance=tolerance, progress=progress)
+        return frontier(given, progress=progress, **options)
 
 
 def _finish(given: Scenario, found: Plan, front: Front | None, directory: Path) -> None:

@@ -40,7 +40,7 @@ class Certificate:
         How far ``value`` is from ``bound``: as it is on the stated scale, else as a share of the bound.
     measure : str
         What the two are in: ``scale`` (1 is best on every KPI), ``steps`` (of the scale, above the targets),
-        the currency, or a KPI.
+        ``front`` (steps from the worst to the best value on a front), the currency, or a KPI.
     route : str
         The solver module that found it.
     why : str

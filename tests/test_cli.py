@@ -251,3 +251,37 @@ def test_free_flighting_is_written_by_period(capsys: pytest.CaptureFixture[str])
     assert again == cli.DONE
     assert cli.main(["front", "free.yaml"]) == cli.FINDING
     assert "free flighting" in capsys.readouterr().err
+
+
+def test_a_front_stopped_early_is_written_with_its_proof(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contextlib import contextmanager
+
+    def stop(done: float) -> None:
+        if done < 1.0:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def interrupted(label: str):
+        yield stop
+
+    monkeypatch.setattr(cli, "_progress", interrupted)
+    assert cli.main(["front", str(INSURANCE), "--tolerance", "1e-6", "--out", "out"]) == cli.DONE
+    found = json.loads(Path("out/front.json").read_text(encoding="utf-8"))
+    assert found["certificate"]["ended"] == "it was interrupted"
+    assert 1e-6 < found["certificate"]["gap"] < 1.0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The search stopped early: it was interrupted." in said
+
+
+def test_a_front_keeps_to_the_time_limit_and_shows_its_picks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["front", str(INSURANCE), "--time-limit", "30", "--out", "out"]) == cli.DONE
+    found = json.loads(Path("out/front.json").read_text(encoding="utf-8"))
+    assert [row["pick"] for row in found["picks"]] == ["knee", "nearest to today"]
+    for row in found["picks"]:
+        assert any(all(point[k] == pytest.approx(v) for k, v in row["kpis"].items()) for point in found["points"])
+    said = capsys.readouterr().out
+    assert "Picks from the front" in said
+    assert "knee" in said
+    assert cli.main(["front", str(INSURANCE), "--time-limit", "0"]) == cli.BAD_INPUT

@@ -12,6 +12,12 @@ HUGE = 1e15
 # A proof is never quoted finer than this: below it lies rounding.
 FINEST = 1e-6
 NOISE = 1e-6
+# What a gap is a share of, by the certificate's measure.
+OF_SCALE = {
+    "scale": " of the stated scale",
+    "steps": " of the stated scale",
+    "front": " of the range of the front",
+}
 
 
 def number(value: float | None) -> str:
@@ -115,8 +121,7 @@ def plan_proof(certificate: Mapping[str, Any]) -> str:
     """
     guarantee, gap = certificate["guarantee"], certificate["gap"]
     if guarantee == "global":
-        of_scale = certificate["measure"] in ("scale", "steps")
-        what = f"{_at_most(gap)} of the stated scale" if of_scale else _at_most(gap)
+        what = _at_most(gap) + OF_SCALE.get(certificate["measure"], "")
         return f"No plan that keeps the rules is better than this one by more than {what} (proven)."
     reach = (
         f"No plan can be better by more than {_at_most(gap)} (proven)" if gap is not None else "No bound is known"
@@ -129,6 +134,8 @@ def plan_proof(certificate: Mapping[str, Any]) -> str:
 def front_proof(certificate: Mapping[str, Any], n_points: int) -> str:
     """Say in one sentence how complete a front provably is; ``certificate`` as in ``Front.to_dict()``."""
     found = f"{n_points} plans from {certificate['solves']} solves."
+    if certificate["ended"]:
+        found += f" The search stopped early: {certificate['ended']}."
     if certificate["guarantee"] == "global":
         return (
             "All plans that are missing from this front could together add at most "

@@ -17,6 +17,7 @@ from .view import View
 BEYOND = {"above": " ▲", "below": " ▼", "": ""}
 # Heights of a strip that shows spend by period, and how many of them fit.
 BLOCKS, STRIP = " ▁▂▃▄▅▆▇█", 32
+PICKS = "the knee lies farthest out over the line, or plane, through the ends of the front"
 COLOUR = {"better": "green", "worse": "red", "": ""}
 
 
@@ -56,6 +57,11 @@ def print_front(console: Console, view: View) -> None:
     table.add_row("today", *(number(found["current"]) for found in data["objectives"].values()))
     console.print()
     console.print(block("Payoff table: each objective on its own", table))
+    table = columns("Pick", *map(clean, data["objectives"]))
+    for row in data["picks"]:
+        table.add_row(row["pick"], *(number(row["kpis"][name]) for name in data["objectives"]))
+    console.print()
+    console.print(block("Picks from the front", table, PICKS))
     console.print()
     console.print(Text(view.front_proof))
 

@@ -60,7 +60,19 @@ class View:
     @cached_property
     def front_data(self) -> Row | None:
         """The content of front.json, if there is a front."""
-        return None if self.front is None else {**self.front.to_dict(), "versions": versions()}
+        if self.front is None:
+            return None
+        return {**self.front.to_dict(), "picks": self._picks(self.front), "versions": versions()}
+
+    def _picks(self, front: Front) -> list[Row]:
+        """Points of the front that say most: its knee, and the one nearest to today's plan."""
+        picks = {"knee": front.knee(), "nearest to today": front.nearest(front.current)}
+        rows = []
+        for words, picked in picks.items():
+            expected = picked.outcomes["expected"]
+            kpis = {name: float(expected[name]) for name in front.scenario.objectives}
+            rows.append({"pick": words, "kpis": kpis, "spend": {k: float(v) for k, v in picked.spend.items()}})
+        return rows
 
     @property
     def scenario(self) -> Scenario:

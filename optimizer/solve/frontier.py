@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
+from ..limits import Limits
 from ..preferences import SMALLEST_RANGE
 from ..simulate import Simulator, kpi_values
 from .chance import chance_floors
+from .mixed_integer import MixedIntegerSolver
 from .payoff import freeze_scale, payoff_points
-from .point import KEPT
+from .point import KEPT, Point
 from .problem import Goal, Problem
 from .sandwich import Sandwich
 from .separable import SeparableSolver, Solver
@@ -36,10 +38,19 @@ Pick = Callable[[Problem], Solver]
 LEAST_POINTS = 21
 MOST_OBJECTIVES = 5
 SOLVE_TOLERANCE = 1e-6
+# Mixed-integer solves take long to close the last of a gap: this share of the tolerance of the front will do.
+CLOSED = 0.01
 # Three objectives and more: the payoff table's worst values may lie above the nadir, so the box starts lower.
 MARGIN = 0.1
-# Where plans between neighbours are tried: this many steps along each edge.
+# Where plans between neighbours are tried in a front that is not convex: this many steps along each edge.
 BLENDS = 8
+# And in one that is convex, where a blend attains at least the blended KPIs: the longest edges first.
+FILLED_STEPS = 4
+MOST_FILLED = 200
+# Measuring again with what was filled in costs seconds from four objectives up, and adds next to nothing.
+MOST_MEASURED = 3
+# However little time is left, a solve gets this many seconds.
+LEAST_SECONDS = 0.5
 # Zones with less room than this share of the tolerance are left alone.
 ROOM = 0.1
 CONCAVE = "every curve has falling returns, so half-spaces around the front can be proven"
@@ -109,7 +120,10 @@ class _Search:
         self.concave = not problem.curved and problem.scenario.polyhedron.switches is None
         self.solves = 0
         self.z: list[Floats] = []
+        self.zones: Zones | None = None
         self.hypervolume, self.bound = 0.0, 1.0
+        # Why it ended before the gap was small enough, in words.
+        self.ended = ""
 
     @property
     def gap(self) -> float:
@@ -123,9 +137,19 @@ class _Search:
             if not self.concave:
                 self._fill_hollows()
         except KeyboardInterrupt:
-            pass
+            self.ended = "it was interrupted"
+        except SolverError as error:
+            self.ended = error.message
+        self._take_stock()
         if self.progress is not None:
             self.progress(1.0)
+
+    def limits(self) -> Limits:
+        """What the search has proven of every plan."""
+        outside = np.array(self.sandwich.outside)
+        outside = outside[(outside[:, :-1] >= 0).all(axis=1)]
+        corners = np.empty((0, outside.shape[1] - 1)) if self.zones is None else self.zones.excluded
+        return Limits(outside[:, :-1], -outside[:, -1], corners)
 
     def _weighted(self, weights: Floats) -> tuple[Floats, Floats, float]:
         self.solves += 1
@@ -133,20 +157,32 @@ class _Search:
             z, bound = self.solver.split(weights, SOLVE_TOLERANCE)
             return z, _objectives(self.problem, z[None])[0], bound
         near = self.sandwich.z[int(np.argmax(np.array(self.sandwich.values) @ weights))]
-        point = self.solver.maximise(Goal(weights), SOLVE_TOLERANCE, near=near)
+        point = self._maximise(Goal(weights), SOLVE_TOLERANCE if self.concave else CLOSED * self.tolerance, near)
         return point.z, point.u, point.proof.bound
+
+    def _maximise(self, goal: Goal, tolerance: float, near: Floats | None = None) -> Point:
+        """Solve a goal in no more than the time that is left."""
+        left = max(self.ends - time.monotonic(), LEAST_SECONDS)
+        solver = self.solver
+        if isinstance(solver, SeparableSolver) and self.problem.curved:
+            solver = solver.general
+        if isinstance(solver, MixedIntegerSolver):
+            solver.seconds = left
+        return solver.maximise(goal, tolerance, near)
 
     def _stop(self) -> bool:
         if self.progress is not None:
             self.progress(min(1.0, self.tolerance / max(self.gap, 1e-12)))
-        return time.monotonic() > self.ends
+        if time.monotonic() > self.ends:
+            self.ended = "the time limit was reached"
+        return bool(self.ended)
 
     def _close_in(self) -> None:
         """Weighted sums, until they say no more."""
         sandwich = self.sandwich
         while True:
             weights = sandwich.measure()
-            self.z, self.hypervolume, self.bound = list(sandwich.z), sandwich.hypervolume, sandwich.bound
+            self.hypervolume, self.bound = sandwich.hypervolume, sandwich.bound
             enough = self.gap <= self.tolerance and len(sandwich.z) >= LEAST_POINTS
             if enough or not weights:
                 return
@@ -157,11 +193,11 @@ class _Search:
 
     def _fill_hollows(self) -> None:
         """Blends of neighbours, then the plans nearest above the corners of what nothing dominates."""
-        plans = np.vstack([np.array(self.sandwich.z), self._blends()])
+        plans = np.vstack([np.array(self.sandwich.z), self._blends(BLENDS)])
         values = _objectives(self.problem, plans)
         keep = non_dominated(np.round(values, 9))
-        self.z = list(plans[keep])
-        zones = Zones(np.array(self.sandwich.outside), values[keep])
+        self.z, zones = list(plans[keep]), Zones(np.array(self.sandwich.outside), values[keep])
+        self.zones = zones
         n = values.shape[1]
         while True:
             self.hypervolume, self.bound = zones.measure()
@@ -171,13 +207,34 @@ class _Search:
                 return
             corner = zones.corners[at]
             self.solves += 1
-            point = self.solver.maximise(Goal(np.zeros(n), corner), max(SOLVE_TOLERANCE, ROOM * room[at]))
+            point = self._maximise(Goal(np.zeros(n), corner), max(SOLVE_TOLERANCE, ROOM * room[at]))
+            self.z.append(point.z)
             zones.exclude(corner + point.proof.bound)
             zones.attain(point.u)
-            self.z.append(point.z)
 
-    def _blends(self) -> Floats:
-        """Plans between neighbours on the front that keep every rule and floor: (N, L)."""
+    def _take_stock(self) -> None:
+        """Measure what there is, wherever the search ended."""
+        if self.concave:
+            self._fill_in()
+            if len(self.problem.objectives) <= MOST_MEASURED:
+                self.sandwich.measure()
+            self.z = list(self.sandwich.z)
+            self.hypervolume, self.bound = self.sandwich.hypervolume, self.sandwich.bound
+            return
+        if self.zones is None:
+            self.z = list(self.sandwich.z)
+            self.zones = Zones(np.array(self.sandwich.outside), np.array(self.sandwich.values))
+        self.hypervolume, self.bound = self.zones.measure()
+
+    def _fill_in(self) -> None:
+        """Take plans between neighbours of a convex front, so that its points alone leave no wide gaps."""
+        self.sandwich.measure()
+        blends = self._blends(FILLED_STEPS if len(self.problem.objectives) == 2 else 2)[:MOST_FILLED]
+        for z, u in zip(blends, _objectives(self.problem, blends), strict=True):
+            self.sandwich.take(z, u)
+
+    def _blends(self, n_steps: int) -> Floats:
+        """Plans between neighbours on the front that keep every rule and floor, widest apart first: (N, L)."""
         if self.problem.scenario.polyhedron.switches is not None:
             return np.empty((0, len(self.problem.lower)))
         plans, values = np.array(self.sandwich.z), np.array(self.sandwich.values)
@@ -185,8 +242,9 @@ class _Search:
         distance = np.linalg.norm(values[:, None] - values[None], axis=2)
         near = np.argsort(distance, axis=1)[:, 1 : 2 * n + 1]
         pairs = {(min(i, int(j)), max(i, int(j))) for i, row in enumerate(near) for j in row}
-        steps = np.arange(1, BLENDS) / BLENDS
-        blends = [plans[i] + step * (plans[j] - plans[i]) for i, j in sorted(pairs) for step in steps]
+        steps = np.arange(1, n_steps) / n_steps
+        widest = sorted(pairs, key=lambda pair: (-distance[pair], pair))
+        blends = [plans[i] + step * (plans[j] - plans[i]) for i, j in widest for step in steps]
         found = np.array(blends).reshape(-1, plans.shape[1])
         if self.problem.floors:
             kept = [bool(np.all(self.problem.state(z).room >= -KEPT)) for z in found]
@@ -238,6 +296,7 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     )
     reference = {form.name: float(form.worst) for form in search.problem.objectives}
     strict = bool(chance_floors(scenario))
+    why = (CONCAVE if search.concave else ZONES) + (STRICT if strict else "")
     certificate = FrontCertificate(
         "none" if strict else "global",
         search.hypervolume,
@@ -245,7 +304,10 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
         search.gap,
         reference,
         "frontier",
-        (CONCAVE if search.concave else ZONES) + (STRICT if strict else ""),
+        why,
         search.solves + len(table),
+        search.concave,
+        search.ended if search.gap > search.tolerance else "",
     )
-    return Front(scenario, points, payoff, pd.Series(kpis[-1], index=names, name="current"), certificate)
+    current = pd.Series(kpis[-1], index=names, name="current")
+    return Front(scenario, points, payoff, current, certificate, None if strict else search.limits())

@@ -99,6 +99,10 @@ class MixedIntegerSolver:
             z, on = choice
             point = self._local(z, on, goal)
             best = point if best is None or (point is not None and point.value > best.value) else best
+            if best is not None and ceiling < best.value - tolerance:
+                raise SolverError(
+                    "the solver's bound contradicts a plan it found", "report this with the scenario"
+                )
             if best is not None and ceiling - best.value <= tolerance:
                 return best.bounded(ceiling)
             new = self.model.learn(z) + (self.model.learn(point.z) if point is not None else 0)

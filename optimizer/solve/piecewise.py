@@ -23,7 +23,7 @@ from .problem import Goal, Problem, switches_of
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# HiGHS ends within its feasibility tolerances, 1e-9, of the true optimum: this share is added to its bound.
+# HiGHS ends within its feasibility tolerances of the true optimum: this share is added to its bound.
 MARGIN = 1e-7
 FAR = 1e4
 # A new point beside a steep one is nearer than the last by this factor.

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, HalfspaceIntersection
+from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
+
+from ..volumes import hull, hull_volume, shadows
 
 Floats = NDArray[np.float64]
 # Weights (O,) to a plan (L,), its objectives (O,) and a bound on the weighted sum of any plan's.
@@ -60,8 +63,9 @@ class Sandwich:
         # Rows (w, -c) of w @ y <= c; the box first.
         self.outside = [np.append(row, -1.0 - SLACK) for row in np.eye(n)]
         self.outside += [np.append(-row, 0.0) for row in np.eye(n)]
-        self.hypervolume, self.bound, self.gap = 0.0, 1.0, 1.0
-        # Corners of the inner hull, and how many plans it is of.
+        self.hypervolume, self.bound, self.gap = 0.0, (1.0 + SLACK) ** n, 1.0
+        # Corners of the outer set; those of the inner hull, and how many plans it is of.
+        self._corners = np.array(list(itertools.product((0.0, 1.0 + SLACK), repeat=n)))
         self._vertices, self._measured = np.empty((0, n)), 0
         self._tried: set[tuple[int, ...]] = set()
 
@@ -77,30 +81,33 @@ class Sandwich:
         self.outside.append(np.append(weights, -max(bound, float(weights @ u))))
 
     def measure(self) -> list[Floats]:
-        """Measure both sets; return the weights to solve next, none where nothing is left to find."""
-        values = np.clip(np.array(self.values), 0.0, None)
-        n = values.shape[1]
-        inside = np.maximum(values.mean(axis=0), 1e-9) * 0.5
-        corners = HalfspaceIntersection(np.array(self.outside), inside).intersections
-        self.bound = volume(corners)
-        masks = np.array(list(itertools.product((0.0, 1.0), repeat=n)))
-        new = (values[self._measured :, None, :] * masks).reshape(-1, n)
-        points = np.unique(np.vstack([self._vertices, new]), axis=0)
-        if np.ptp(points, axis=0).min() < 1e-9:
-            self.hypervolume, self.gap = 0.0, 1.0
-            return []
-        hull = ConvexHull(points, qhull_options="QJ Pp")
-        self._vertices, self._measured = points[hull.vertices], len(values)
-        self.hypervolume = float(hull.volume)
-        self.gap = max(0.0, (self.bound - self.hypervolume) / self.bound)
-        return self._weights(hull, points, corners)
+        """Measure both sets; return the weights to solve next, none where nothing is left to find.
 
-    def _weights(self, hull: ConvexHull, points: Floats, corners: Floats) -> list[Floats]:
+        Where Qhull cannot tell the shape of a set, its last measure stands: the outer set was no smaller then, the
+        inner hull no larger.
+        """
+        values = np.clip(np.array(self.values), 0.0, None)
+        inside = np.maximum(values.mean(axis=0), 1e-9) * 0.5
+        with suppress(QhullError):
+            corners = HalfspaceIntersection(np.array(self.outside), inside).intersections
+            if np.isfinite(corners).all():
+                self._corners = corners
+        self.bound = min(self.bound, hull_volume(self._corners) or self.bound)
+        points = np.unique(np.vstack([self._vertices, shadows(values[self._measured :])]), axis=0)
+        inner = hull(points)
+        if inner is None:
+            return []
+        self._vertices, self._measured = points[inner.vertices], len(values)
+        self.hypervolume = max(self.hypervolume, float(inner.volume))
+        self.gap = max(0.0, (self.bound - self.hypervolume) / self.bound)
+        return self._weights(inner, points, self._corners)
+
+    def _weights(self, inner: ConvexHull, points: Floats, corners: Floats) -> list[Floats]:
         """Weights of the facets behind which most volume is undecided."""
-        normals, level = hull.equations[:, :-1], -hull.equations[:, -1]
+        normals, level = inner.equations[:, :-1], -inner.equations[:, -1]
         # Facets of the box's lower sides, and joggled slivers of them, look away from the front.
         front = np.flatnonzero((normals.min(axis=1) > -SAME) & (level > SAME))
-        edges = points[hull.simplices[front]]
+        edges = points[inner.simplices[front]]
         sides = edges[:, 1:] - edges[:, :1]
         area = np.sqrt(np.maximum(np.linalg.det(sides @ np.moveaxis(sides, 1, 2)), 0.0))
         largest = np.argsort(-area, kind="stable")[:FACETS]
@@ -120,10 +127,3 @@ class Sandwich:
                 self._tried.add(key)
                 weights.append(w)
         return weights
-
-
-def volume(points: Floats) -> float:
-    """Volume of the hull of points (N, O); 0 where they are flat."""
-    if np.ptp(points, axis=0).min() < 1e-9:
-        return 0.0
-    return float(ConvexHull(points, qhull_options="QJ Pp").volume)

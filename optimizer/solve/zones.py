@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..volumes import dominated_volume
+
 Floats = NDArray[np.float64]
 
 # Cells of the grid on which the set that is left is measured, over all objectives but one.
@@ -66,18 +68,15 @@ class Zones:
         return np.maximum(room, 0.0)
 
     def measure(self) -> tuple[float, float]:
-        """Volume dominated by the plans, from below, and of the set where plans may be, from above.
+        """Volume dominated by the plans, exactly, and of the set where plans may be, from above.
 
-        Both are sums over a grid of cells in all objectives but the last, in which they are exact.
+        The latter is a sum over a grid of cells in all objectives but the last, in which it is exact.
         """
         n = self.values.shape[1]
         side = max(round(CELLS ** (1.0 / (n - 1))), 2)
         ends = np.linspace(0.0, 1.0, side + 1)
         low = np.stack(np.meshgrid(*[ends[:-1]] * (n - 1), indexing="ij"), axis=-1).reshape(-1, n - 1)
-        high = low + 1.0 / side
-        inner, outer = np.zeros(len(low)), np.ones(len(low))
-        for row in self.values:
-            inner = np.where(np.all(high <= row[:-1], axis=1), np.maximum(inner, row[-1]), inner)
+        outer = np.ones(len(low))
         for row in self.outside:
             left = -row[-1] - low @ row[:-2]
             if row[-2] > 0:
@@ -86,7 +85,7 @@ class Zones:
                 outer = np.where(left < 0.0, 0.0, outer)
         for row in self.excluded:
             outer = np.where(np.all(low > row[:-1], axis=1), np.minimum(outer, max(row[-1], 0.0)), outer)
-        return float(inner.mean()), float(outer.mean())
+        return dominated_volume(self.values), float(outer.mean())
 
 
 def _smallest(old: Floats, new: Floats) -> Floats:
