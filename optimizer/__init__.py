@@ -4,12 +4,14 @@ Heavy libraries (cvxpy, numba, xarray, altair) load where they are first used, s
 stays quick.
 """
 
+from .batch import Reallocation, reallocate
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
 from .lint import Finding, lint
 from .plan import Certificate, Plan
 from .reach import Reach, reachability
+from .recommend import Recommendation, recommend
 from .response import ResponseModel
 from .scenario import Scenario
 from .simulate import simulate
@@ -26,6 +28,8 @@ __all__ = [
     "OptimizerError",
     "Plan",
     "Reach",
+    "Reallocation",
+    "Recommendation",
     "ResponseModel",
     "Scenario",
     "SolverError",
@@ -35,6 +39,8 @@ __all__ = [
     "implied_tradeoff",
     "lint",
     "reachability",
+    "reallocate",
+    "recommend",
     "simulate",
     "solve",
 ]

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from . import delay, documents, preferences, response
 from .constraints import ConstraintsSpec, Line, Polyhedron
+from .decisions import DecisionsSpec
 from .documents import Day, Document, Spec
 from .errors import DataError, OptimizerError, SpecError
 from .kpis import Kpi, KpiTree
@@ -35,6 +36,7 @@ def _currency(code: str) -> str:
     return code
 
 
+Currency = Annotated[str, AfterValidator(_currency)]
 Flighting = Annotated[
     Annotated[Literal["flat"], Tag("flat")]
     | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
@@ -71,7 +73,7 @@ class ScenarioSpec(Spec):
     """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period."""
 
     name: Name
-    currency: Annotated[str, AfterValidator(_currency)]
+    currency: Currency
     horizon: Horizon
     lines: Annotated[list[Line], Field(min_length=1)]
     flighting: Flighting = "flat"
@@ -81,6 +83,7 @@ class ScenarioSpec(Spec):
     response: ResponseSpec
     constraints: ConstraintsSpec
     preferences: PreferencesSpec = PreferencesSpec()
+    decisions: DecisionsSpec | None = None
     claims: list[Claim] = []
     notes: list[str] = []
     hash: str | None = None
