@@ -8,6 +8,7 @@ solved again, as scenarios.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..plan import Plan
 
 KERNEL = "separable"
+# The solver libraries make no promise about threads.
+ONE_AT_A_TIME = Lock()
 WHY_NOT = (
     "",
     "{kpi} is 0 today: a scale in shares of today's value has no size",
@@ -170,7 +173,8 @@ def _keep_other_rules(
         rows = slice(accounts.starts[a], accounts.starts[a + 1])
         try:
             scenario = scenario_of(accounts, rules, a, solved.kpis[a, :, entries.TODAY])
-            found = solve(scenario, tolerance=rules.tolerance)
+            with ONE_AT_A_TIME:
+                found = solve(scenario, tolerance=rules.tolerance)
         except OptimizerError as error:
             accounts.faults[a] = error.message
             again[a] = solved.wanted[a] = False
