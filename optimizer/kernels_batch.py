@@ -222,6 +222,12 @@ def _split(
                 grid[i, p] = lower[i] * (1.0 - share) + upper[i] * share
     value, lines = np.zeros((n_kpis, n_lines, room)), np.zeros((n_kpis, n_lines, 4, room))
     begin(family, terms, cells, constant, knots, grid, count, value, lines, work)
+    if np.max(count) == 1:
+        # Nothing can move: there is one split.
+        only = 0.0
+        for k in range(n_kpis):
+            only += factors[k] * np.sum(value[k, :, 0])
+        return lower.copy(), only, 0
     boxes, bounds = np.empty((n_boxes, 2, n_lines)), np.empty(n_boxes)
     boxes[0, 0], boxes[0, 1], bounds[0] = lower, upper, np.inf
     state, best = np.zeros(4), np.empty(n_lines)

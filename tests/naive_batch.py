@@ -111,8 +111,19 @@ def _curve(rng: np.random.Generator, current: float, draws: int) -> dict[str, An
     half = current * rng.lognormal(0, 0.4)
     if kind == "points":
         spend = current * np.cumsum(rng.uniform(0.2, 0.8, 5))
-        return {**curve, "kind": kind, "spend": spend.tolist(), "effect": np.cumsum(rng.uniform(0, current, 5)).tolist()}
-    return {**curve, "kind": kind, "scale": scale, "half": [half], "slope": [float(rng.choice([0.8, 1.0, 1.7, 2.5]))]}
+        return {
+            **curve,
+            "kind": kind,
+            "spend": spend.tolist(),
+            "effect": np.cumsum(rng.uniform(0, current, 5)).tolist(),
+        }
+    return {
+        **curve,
+        "kind": kind,
+        "scale": scale,
+        "half": [half],
+        "slope": [float(rng.choice([0.8, 1.0, 1.7, 2.5]))],
+    }
 
 
 def make_rules(kpis: int = 2, **changes: Any) -> dict[str, Any]:

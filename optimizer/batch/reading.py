@@ -154,7 +154,7 @@ def _table(frame: pd.DataFrame) -> Any:
 
 def _first_line(error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else "cannot be read"
-    return text[0].lower() + text[1:]
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
 @dataclass(frozen=True)
