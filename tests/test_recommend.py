@@ -73,7 +73,7 @@ def test_a_guardrails_light_counts() -> None:
 
 
 def test_todays_plan_needs_no_moves() -> None:
-    scenario, plan = planned(decisions=DECISIONS)
+    _, plan = planned(decisions=DECISIONS)
     data = make_scenario(4, 2, seed=3, changes={"decisions": DECISIONS})
     for line in data["lines"]:
         line["current"] = float(plan.spend[line["name"]])

@@ -66,7 +66,7 @@ def write(table: pd.DataFrame, file: Path) -> None:
         table.to_parquet(file, index=False)
         return
     text = table.copy()
-    for name in text.columns[text.dtypes == object]:
+    for name in text.select_dtypes("object").columns:
         lists = text[name].map(lambda cell: isinstance(cell, list))
         text.loc[lists, name] = text.loc[lists, name].map(lambda cell: ";".join(map(repr, cell)))
     text.to_csv(file, index=False)
