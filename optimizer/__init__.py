@@ -5,6 +5,7 @@ stays quick.
 """
 
 from .batch import Reallocation, reallocate
+from .budget import BudgetCurve, budget_curve, budget_for
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
@@ -18,6 +19,7 @@ from .simulate import simulate
 from .solve.routes import frontier, solve
 
 __all__ = [
+    "BudgetCurve",
     "Certificate",
     "DataError",
     "Explanation",
@@ -34,6 +36,8 @@ __all__ = [
     "Scenario",
     "SolverError",
     "SpecError",
+    "budget_curve",
+    "budget_for",
     "explain",
     "frontier",
     "implied_tradeoff",

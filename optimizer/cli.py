@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,16 @@ CSV_NOTE = (
     "In CSV files, text that begins with = + - @, a tab or a line break gets a leading ' so that no spreadsheet "
     "runs it as a formula."
 )
+
+
+class Source(StrEnum):
+    """What can be imported."""
+
+    meridian = "meridian"
+    pymc_marketing = "pymc-marketing"
+    robyn = "robyn"
+    points = "points"
+
 
 app = typer.Typer(
     name="campaign-optimizer",
@@ -107,10 +118,18 @@ def plan(
     front: Annotated[
         bool, typer.Option("--front", help="Also compute the front and show it in the report.")
     ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="With free flighting: end the search by then, and tell how far the plan may be from the best.",
+        ),
+    ] = None,
 ) -> None:
     """Find the best plan under the scenario's stated preferences; print it and write a report."""
     directory = _directory(out, scenario)
-    given, found = _solve(scenario)
+    given, found = _solve(scenario, time_limit)
     _finish(given, found, _frontier(given, None) if front else None, directory)
 
 
@@ -182,6 +201,45 @@ def reallocate(
         raise typer.Exit(FINDING)
 
 
+@app.command("import")
+def import_(
+    source: Annotated[Source, typer.Argument(metavar="SOURCE", help="meridian, pymc-marketing, robyn or points.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The saved model, or the budget simulator's CSV.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the response model goes.")],
+    currency: Annotated[str, typer.Option(help="Of the spend: three letters, such as EUR.")],
+    kpi: Annotated[str | None, typer.Option(help="What to call the KPI; for points, the one to plan for.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="meridian: the data the model was fitted to.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="meridian: columns and settings, a YAML file.")
+    ] = None,
+    ensemble: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="robyn: its pareto_*.csv, each model a draw.")
+    ] = None,
+    period: Annotated[str | None, typer.Option(help="points: what a budget is for, day or week.")] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="DATE", help="First day of the starter scenario, such as 2026-01-05.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a scenario that is there.")] = False,
+) -> None:
+    """Import a fitted model or a platform's points, checked against the source; write a scenario to start from."""
+    from .evidence import sources
+    from .report.files import check_directory, write_all
+    from .report.importing import import_files, print_import
+
+    check_directory(out)
+    if (out / "scenario.yaml").exists() and not force:
+        raise DataError("exists already", "name another --out, or add --force", file=str(out / "scenario.yaml"))
+    given = {"data": data, "config": config, "ensemble": ensemble, "period": period}
+    found = sources.read(source.value, file, currency, kpi, given)
+    files = import_files(found, kpi, start)
+    write_all(out, files)
+    console = _console()
+    print_import(console, found)
+    _say_where(console, out, list(files))
+
+
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="SCENARIO|HISTORY", help="A scenario (YAML), or a history.")],
@@ -226,19 +284,26 @@ def _check_scenario(file: Path) -> None:
 
 
 def _check_history(file: Path, config: Path) -> None:
+    from .evidence import checks
     from .evidence.fit import check_history
-    from .report.fitting import print_history
+    from .report.fitting import print_data_findings, print_history
 
+    report = checks.check(file, config)
+    if report.failed:
+        print_data_findings(_console(), report)
+        raise typer.Exit(FINDING)
     history, spec = check_history(file, config)
     print_history(_console(), history, spec)
+    print_data_findings(_console(), report)
 
 
-def _solve(file: Path) -> tuple[Scenario, Plan]:
+def _solve(file: Path, time_limit: float | None = None) -> tuple[Scenario, Plan]:
     from .scenario import Scenario
     from .solve.routes import solve
 
     given = Scenario.load(file)
-    return given, solve(given)
+    with _progress("Plan") as progress:
+        return given, solve(given, time_limit=time_limit, progress=progress)
 
 
 def _frontier(given: Scenario, tolerance: float | None) -> Front:
@@ -264,6 +329,8 @@ def _finish(given: Scenario, found: Plan, front: Front | None, directory: Path) 
         "outcomes.csv": csv_text(found.outcomes),
         "scenario.resolved.yaml": resolved_text(found.scenario, directory),
     }
+    if found.scenario.free:
+        files["flighting.csv"] = csv_text(found.by_period.set_axis(found.scenario.spec.horizon.starts, axis=1))
     if front is not None and view.front_data is not None:
         files["front.json"] = json_text(view.front_data)
         files["front.csv"] = csv_text(front.points.rename_axis("point"))

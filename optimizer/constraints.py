@@ -24,6 +24,8 @@ Price = Annotated[
 Growth = Annotated[float, Field(ge=0, le=1000)]
 Period = Annotated[int, Field(ge=1)]
 Selector = dict[str, str | list[str]]
+# How rows about one period of one line are called, after the line's name.
+MAX_IN_PERIOD = "max in period"
 
 
 class Change(Spec):
@@ -44,7 +46,7 @@ class Line(Spec):
 
     ``price`` is what one unit of media costs, the same in all periods or one for each; curves are in media. With
     price 1 media is spend. ``history`` is the spend of the periods just before the horizon, the latest last; it
-    is bought at the first period's price.
+    is bought at the first period's price. ``max_per_period`` caps the spend of every period.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -54,6 +56,7 @@ class Line(Spec):
     current: Money
     min: Money = 0.0
     max: Money | None = None
+    max_per_period: Money | None = None
     locked: bool = False
     change: LineChange | None = None
     price: Price = 1.0
@@ -207,10 +210,13 @@ class Switches:
 class Polyhedron:
     """All plans that keep the linear rules: ``A x <= b``, and ``A x = b`` in the rows marked ``equal``.
 
+    Spend itself is never negative.
+
     Attributes
     ----------
-    A : (M, L) sparse
-        One row a rule, over spend by line.
+    A : (M, L) or (M, L * T) sparse
+        One row a rule, over spend by line; with free flighting over spend by line and period, a line's periods
+        next to each other.
     b : (M,)
         Currency over the horizon.
     equal : (M,) bool
@@ -247,8 +253,11 @@ class Polyhedron:
         return lower, upper
 
     def slack(self, spend: Floats) -> Floats:
-        """Room left in each row, currency; below zero the rule is broken. Equality rows: minus the miss."""
-        room = self.b - self.A @ spend
+        """Room left in each row, currency; below zero the rule is broken. Equality rows: minus the miss.
+
+        ``spend`` is (L,), or (L, T) with free flighting.
+        """
+        room = self.b - self.A @ spend.reshape(-1)
         return np.where(self.equal, -np.abs(room), room)
 
 

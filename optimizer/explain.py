@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .errors import SolverError
-from .plan import Plan, plain, records
-from .simulate import Simulator
+from .plan import Plan, labelled, plain, records
 
 if TYPE_CHECKING:
     from .scenario import Scenario
@@ -30,8 +29,8 @@ class ImpliedTradeoff:
 
     Attributes
     ----------
-    spend : Series
-        The plan in question, currency by line.
+    spend : Series or DataFrame
+        The plan in question, currency by line, or by line and period.
     weights : Series or None
         By objective KPI, adding up to one, on ``scale``: the weights that make the plan best.
     exchange : DataFrame or None
@@ -44,7 +43,7 @@ class ImpliedTradeoff:
         ``(worst, best)`` of each objective KPI.
     """
 
-    spend: pd.Series
+    spend: pd.Series | pd.DataFrame
     weights: pd.Series | None
     exchange: pd.DataFrame | None
     better: Plan | None
@@ -56,7 +55,7 @@ class ImpliedTradeoff:
         return {
             "weights": None if self.weights is None else {k: plain(v) for k, v in self.weights.items()},
             "exchange": None if self.exchange is None else records(self.exchange.rename_axis("give")),
-            "beaten_by": None if self.better is None else {k: plain(v) for k, v in self.better.spend.items()},
+            "beaten_by": None if self.better is None else {k: plain(v) for k, v in self.better.totals.items()},
             "gain": None if self.gain is None else {k: plain(v) for k, v in self.gain.items()},
             "scale": {name: list(ends) for name, ends in self.scale.items()},
         }
@@ -105,7 +104,7 @@ def explain(plan: Plan) -> Explanation:
         If the scenario is outside what can be proven.
     """
     scenario = plan.scenario
-    today = pd.Series(scenario.current, index=pd.Index(scenario.lines, name="line"), name="spend")
+    today = labelled(scenario, scenario.today)
     return Explanation(
         plan.rules,
         marginal_returns(plan),
@@ -117,18 +116,17 @@ def explain(plan: Plan) -> Explanation:
 def marginal_returns(plan: Plan) -> pd.DataFrame:
     """Return what the next money on each line does, and what stops it; see `Explanation`."""
     scenario = plan.scenario
-    _, slope = Simulator.of(scenario).effects(plan.spend.to_numpy(dtype=float))
-    table = pd.DataFrame(index=plan.spend.index)
+    table = pd.DataFrame(index=plan.totals.index)
     for k, name in enumerate(scenario.tree.leaves):
         if name in scenario.objectives:
-            rise = slope[:, k].mean(axis=0)
+            rise = plan.marginal[k]
             with np.errstate(divide="ignore"):
                 table[f"{name} per 1000"], table[f"cost per {name}"] = 1000.0 * rise, 1.0 / rise
     table["stopped_by"] = plan.allocation["stopped_by"]
     return table
 
 
-def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
+def implied_tradeoff(scenario: Scenario, spend: pd.Series | pd.DataFrame) -> ImpliedTradeoff:
     """Find the weights that make a plan the best one, or a plan that beats it on every objective KPI.
 
     The plan's own outcomes are the reference point of an achievement scalarising problem: if some plan is ahead
@@ -140,18 +138,19 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
     ----------
     scenario : Scenario
         With concave curves. Scales that are not pinned are taken from the payoff table.
-    spend : Series
-        Currency by line; it need not keep the rules.
+    spend : Series or DataFrame
+        Currency by line, with free flighting by line and period; it need not keep the rules.
 
     Raises
     ------
     SolverError
         If the scenario has on/off rules, floors with a probability, or curves whose best plan cannot be proven.
     """
+    from .solve.cells import problem_of
     from .solve.chance import chance_floors
-    from .solve.convex import ConvexSolver
+    from .solve.flighting import concave_route
     from .solve.payoff import freeze_scale
-    from .solve.problem import Goal, Problem
+    from .solve.problem import Goal
     from .solve.tradeoff import make_plan
 
     if scenario.polyhedron.switches is not None:
@@ -161,20 +160,23 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series) -> ImpliedTradeoff:
             "a trade-off cannot be read off a plan under floors with a probability",
             "use a floor with cvar instead",
         )
+    solver = concave_route(scenario)
     if len(scenario.objectives) > 1:
         missing = [name for name in scenario.objectives if name not in scenario.spec.preferences.scale]
-        scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), ConvexSolver)
-    problem = Problem(scenario)
-    z = problem.scaled(spend[list(scenario.lines)].to_numpy(dtype=float))
+        scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), solver)
+    problem = problem_of(scenario)
+    z = problem.scaled(spend.loc[list(scenario.lines)].to_numpy(dtype=float))
     u = problem.state(z).u
     goal = Goal(np.zeros(len(u)), u)
-    point = ConvexSolver(problem).maximise(goal, BEATEN / 10, near=np.clip(z, problem.lower, problem.upper))
+    point = solver(problem).maximise(goal, BEATEN / 10, near=np.clip(z, problem.lower, problem.upper))
     names = [form.name for form in problem.objectives]
     units = np.array([abs(form.unit) for form in problem.objectives])
     scale = {form.name: (form.worst, form.worst + form.unit) for form in problem.objectives}
     if point.value > BEATEN:
         better = make_plan(problem, point, goal, BEATEN)
         return ImpliedTradeoff(spend, None, None, better, pd.Series((point.u - u) * units, names), scale)
+    if point.gap > BEATEN:
+        raise SolverError("the gap to the proven bound did not close", "loosen rules, or report this as a fault")
     if point.value < -BEATEN:
         return ImpliedTradeoff(spend, None, None, None, None, scale)
     weights = point.proof.weights

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .kernels_curves import HILL, LINEAR, POINTS, POWER
-from .kernels_tables import BLOCK, curves_at, value_and_slope
+from .kernels_tables import evaluate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -60,6 +60,27 @@ def curves_of(
 
 
 @njit(cache=True, nogil=True)
+def twins_of(lower: Floats, upper: Floats, family: Ints, terms: Floats, cells: Ints, knots: Floats) -> Ints:
+    """A number for each line, the same for lines that nothing tells apart: (L,)."""
+    n_kpis, n_lines = family.shape
+    found = np.arange(n_lines)
+    for i in range(n_lines):
+        for j in range(i):
+            same = lower[i] == lower[j] and upper[i] == upper[j]
+            for k in range(n_kpis):
+                if not same:
+                    break
+                one, other = cells[k * n_lines + i], cells[k * n_lines + j]
+                same = family[k, i] == family[k, j] and np.all(knots[k, i] == knots[k, j])
+                for m in range(cells[k * n_lines + i + 1] - one if same else 0):
+                    same = same and np.all(terms[:, one + m] == terms[:, other + m])
+            if same:
+                found[i] = found[j]
+                break
+    return found
+
+
+@njit(cache=True, nogil=True)
 def _number(at: Ints, row: int, draw: int, values: Floats) -> float:
     n = at[row + 1] - at[row]
     if n == 0:
@@ -80,57 +101,69 @@ def _pieces(first: int, last: int, effect: int, values: Floats, knots: Floats) -
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def totals(spend: Floats, family: Ints, terms: Floats, cells: Ints, knots: Floats, work: Floats) -> Floats:
-    """What all lines add to each KPI, mean over draws: (K,)."""
-    n_kpis, n_lines = family.shape
-    total = np.zeros(n_kpis)
+def effects_at(spend: Floats, family: Ints, terms: Floats, cells: Ints, knots: Floats) -> Floats:
+    """Every term's place on its curve's axis, value and slope there: (3, M)."""
+    out, all_lines = np.empty((3, terms.shape[1])), np.ones(len(spend), np.bool_)
+    for k in range(family.shape[0]):
+        evaluate(k, spend, all_lines, family, terms, cells, knots, out)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def totals(effects: Floats, terms: Floats, cells: Ints, n_kpis: int) -> Floats:
+    """What all lines add to each KPI, mean over draws: (K,) from what `effects_at` returns."""
+    total, n_lines = np.zeros(n_kpis), (len(cells) - 1) // n_kpis
     for k in range(n_kpis):
-        for i in range(n_lines):
-            cell = k * n_lines + i
-            total[k] += value_and_slope(
-                family[k, i], terms, knots[k, i], cells[cell], cells[cell + 1], spend[i], work
-            )[0]
+        for m in range(cells[k * n_lines], cells[(k + 1) * n_lines]):
+            total[k] += terms[3, m] * effects[1, m]
     return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def report(
-    current: Floats,
-    plan: Floats,
+    today: Floats,
+    planned: Floats,
     n_draws: int,
     tails: Floats,
     factors: Floats,
-    family: Ints,
     terms: Floats,
     cells: Ints,
-    knots: Floats,
-    work: Floats,
     found: Floats,
     kpis: Floats,
+    marginal: Floats,
 ) -> None:
-    """Write what a plan does by draw against today's: one account's `found` and `kpis`."""
-    n_kpis, n_lines = family.shape
-    effects, gain, out = np.zeros((2, n_draws)), np.zeros(n_draws), work[0]
+    """Write what a plan does against today's spend, one account's `found`, `kpis` and `marginal`.
+
+    ``today`` and ``planned`` (3, M) are what `effects_at` returns; the rest is told in `kernels_batch`.
+    """
+    n_kpis, n_lines = marginal.shape[1], marginal.shape[2]
+    by_draw, gain = np.zeros((2, n_draws)), np.zeros(n_draws)
+    kpis[:, TODAY], kpis[:, PLANNED] = totals(today, terms, cells, n_kpis), totals(planned, terms, cells, n_kpis)
+    found[WAS], found[IS], found[BETTER] = (
+        np.sum(factors * kpis[:, TODAY]),
+        np.sum(factors * kpis[:, PLANNED]),
+        np.nan,
+    )
     for k in range(n_kpis):
-        effects[:] = 0.0
+        by_draw[:] = 0.0
         for i in range(n_lines):
-            cell = k * n_lines + i
-            for first in range(cells[cell], cells[cell + 1], BLOCK):
-                n, d = min(BLOCK, cells[cell + 1] - first), first - cells[cell]
-                for side in range(2):
-                    spend = plan[i] if side else current[i]
-                    curves_at(family[k, i], terms, knots[k, i], first, n, spend, out)
-                    for j in range(n):
-                        effects[side, d + j] += out[1, j] * terms[3, first + j] * n_draws
-        kpis[k, TODAY], kpis[k, PLANNED] = np.mean(effects[0]), np.mean(effects[1])
-        gain += factors[k] * (effects[1] - effects[0])
+            first, last = cells[k * n_lines + i], cells[k * n_lines + i + 1]
+            marginal[:, k, i] = 0.0
+            for m in range(first, last):
+                weight = terms[3, m] * n_draws
+                by_draw[0, m - first] += weight * today[1, m]
+                by_draw[1, m - first] += weight * planned[1, m]
+                marginal[0, k, i] += terms[3, m] * terms[0, m] * today[2, m]
+                marginal[1, k, i] += terms[3, m] * terms[0, m] * planned[2, m]
         kpis[k, LOW:] = np.nan
         if n_draws > 1:
-            sign = 1.0 if factors[k] >= 0.0 else -1.0
-            kpis[k, KPI_BETTER] = np.mean(sign * (effects[1] - effects[0]) > 0.0)
-            kpis[k, LOW], kpis[k, HIGH] = _interval(effects[1], tails)
-            kpis[k, CHANGE_LOW], kpis[k, CHANGE_HIGH] = _interval(effects[1] - effects[0], tails)
-    found[BETTER] = np.mean(gain > 0.0) if n_draws > 1 else np.nan
+            change = by_draw[1] - by_draw[0]
+            gain += factors[k] * change
+            kpis[k, KPI_BETTER] = np.mean((change if factors[k] >= 0.0 else -change) > 0.0)
+            kpis[k, LOW], kpis[k, HIGH] = _interval(by_draw[1], tails)
+            kpis[k, CHANGE_LOW], kpis[k, CHANGE_HIGH] = _interval(change, tails)
+    if n_draws > 1:
+        found[BETTER] = np.mean(gain > 0.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -144,26 +177,6 @@ def _interval(values: Floats, tails: Floats) -> tuple[float, float]:
         ordered[below] + (low - below) * (ordered[below + 1] - ordered[below]),
         ordered[above] + (high - above) * (ordered[above + 1] - ordered[above]),
     )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def marginals(
-    current: Floats,
-    plan: Floats,
-    family: Ints,
-    terms: Floats,
-    cells: Ints,
-    knots: Floats,
-    work: Floats,
-    out: Floats,
-) -> None:
-    """Write each line's slope by KPI, today and planned: (2, K, L)."""
-    n_kpis, n_lines = family.shape
-    for k in range(n_kpis):
-        for i in range(n_lines):
-            first, last = cells[k * n_lines + i], cells[k * n_lines + i + 1]
-            out[0, k, i] = value_and_slope(family[k, i], terms, knots[k, i], first, last, current[i], work)[1]
-            out[1, k, i] = value_and_slope(family[k, i], terms, knots[k, i], first, last, plan[i], work)[1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

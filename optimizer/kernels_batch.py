@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .kernels_accounts import BOUND, BOXES, DUST, IS, UNIT, WAS, curves_of, marginals, report, totals
-from .kernels_separable import CLOSED, DONE, FULL, OPEN, VALUE, best_split
-from .kernels_tables import BLOCK, begin
+from .kernels_accounts import BOUND, BOXES, DUST, IS, UNIT, curves_of, effects_at, report, totals, twins_of
+from .kernels_separable import CLOSED, DONE, FULL, OPEN, SEEN, VALUE, best_split
+from .kernels_tables import begin
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -95,43 +95,27 @@ def solve_accounts(
         rows = slice(starts[a], starts[a + 1])
         terms, cells, knots = curves_of(rows.start, rows.stop, draws[a], family, at, values)
         fam = np.ascontiguousarray(family[:, rows])
-        constant, work = np.zeros(fam.shape), np.zeros((2, 3, BLOCK))
-        today, most = (
-            totals(current[rows], fam, terms, cells, knots, work),
-            totals(upper[rows], fam, terms, cells, knots, work),
-        )
+        before = effects_at(current[rows], fam, terms, cells, knots)
+        today = totals(before, terms, cells, len(fam))
+        most = totals(effects_at(upper[rows], fam, terms, cells, knots), terms, cells, len(fam))
         factors, unit, status[a] = _factors(mode[tier[a]], weight[tier[a]], today, most)
         if status[a] != SOLVED:
             continue
         best, bound, boxes = _split(
-            budget[a],
-            exactly,
-            tolerance * unit,
-            factors,
-            lower[rows],
-            upper[rows],
-            fam,
-            terms,
-            cells,
-            constant,
-            knots,
-            work,
+            budget[a], exactly, tolerance * unit, factors, lower[rows], upper[rows], fam, terms, cells, knots
         )
         if not np.isfinite(bound):
             status[a] = NOT_CLOSED
             continue
         _settle(best, current[rows], lower[rows], upper[rows], budget[a])
-        planned = totals(best, fam, terms, cells, knots, work)
-        if _allowed(current[rows], lower[rows], upper[rows], budget[a], exactly) and np.sum(
-            factors * planned
-        ) <= np.sum(factors * today):
+        after = effects_at(best, fam, terms, cells, knots)
+        worse = np.sum(factors * totals(after, terms, cells, len(fam))) <= np.sum(factors * today)
+        if worse and _allowed(current[rows], lower[rows], upper[rows], budget[a], exactly):
             best[:] = current[rows]
-            planned = today
+            after = before
         plan[rows] = best
-        found[a, WAS], found[a, IS] = np.sum(factors * today), np.sum(factors * planned)
+        report(before, after, draws[a], tails, factors, terms, cells, found[a], kpis[a], marginal[:, :, rows])
         found[a, BOUND], found[a, UNIT], found[a, BOXES] = max(bound, found[a, IS]), unit, boxes
-        report(current[rows], best, draws[a], tails, factors, fam, terms, cells, knots, work, found[a], kpis[a])
-        marginals(current[rows], best, fam, terms, cells, knots, work, marginal[:, :, rows])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -158,25 +142,10 @@ def measure_accounts(
             continue
         rows = slice(starts[a], starts[a + 1])
         terms, cells, knots = curves_of(rows.start, rows.stop, draws[a], family, at, values)
-        fam, work = np.ascontiguousarray(family[:, rows]), np.zeros((2, 3, BLOCK))
-        was = totals(current[rows], fam, terms, cells, knots, work)
-        now = totals(plan[rows], fam, terms, cells, knots, work)
-        found[a, WAS], found[a, IS] = np.sum(factors[a] * was), np.sum(factors[a] * now)
-        report(
-            current[rows],
-            plan[rows],
-            draws[a],
-            tails,
-            factors[a],
-            fam,
-            terms,
-            cells,
-            knots,
-            work,
-            found[a],
-            kpis[a],
-        )
-        marginals(current[rows], plan[rows], fam, terms, cells, knots, work, marginal[:, :, rows])
+        fam = np.ascontiguousarray(family[:, rows])
+        before = effects_at(current[rows], fam, terms, cells, knots)
+        after = effects_at(plan[rows], fam, terms, cells, knots)
+        report(before, after, draws[a], tails, factors[a], terms, cells, found[a], kpis[a], marginal[:, :, rows])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -205,68 +174,41 @@ def _split(
     family: Ints,
     terms: Floats,
     cells: Ints,
-    constant: Floats,
     knots: Floats,
-    work: Floats,
 ) -> tuple[Floats, float, int]:
     """The best split of one budget, a proven bound (NaN where the gap did not close) and boxes looked at."""
     n_kpis, n_lines = family.shape
     room, n_boxes = 4 * POINTS_TO_BEGIN, 32
-    grid, count = np.zeros((n_lines, room)), np.ones(n_lines, np.int64)
-    for i in range(n_lines):
-        grid[i, 0] = lower[i]
-        if upper[i] > lower[i]:
-            count[i] = POINTS_TO_BEGIN
-            for p in range(POINTS_TO_BEGIN):
-                share = p / (POINTS_TO_BEGIN - 1)
-                grid[i, p] = lower[i] * (1.0 - share) + upper[i] * share
-    value, lines = np.zeros((n_kpis, n_lines, room)), np.zeros((n_kpis, n_lines, 4, room))
-    begin(family, terms, cells, constant, knots, grid, count, value, lines, work)
+    grid, count = np.empty((n_lines, room)), np.ones(n_lines, np.int64)
+    value, lines = np.empty((n_kpis, n_lines, room)), np.empty((n_kpis, n_lines, 4, room))
+    constant, work = np.zeros(family.shape), np.empty((2, 3, terms.shape[1]))
+    begin(lower, upper, POINTS_TO_BEGIN, (family, terms, cells, constant, knots, grid, count, value, lines, work))
     if np.max(count) == 1:
         # Nothing can move: there is one split.
         only = 0.0
         for k in range(n_kpis):
             only += factors[k] * np.sum(value[k, :, 0])
         return lower.copy(), only, 0
+    twins = twins_of(lower, upper, family, terms, cells, knots)
     boxes, bounds = np.empty((n_boxes, 2, n_lines)), np.empty(n_boxes)
     boxes[0, 0], boxes[0, 1], bounds[0] = lower, upper, np.inf
     state, best = np.zeros(4), np.empty(n_lines)
     state[OPEN], state[VALUE], state[CLOSED] = 1, -np.inf, -np.inf
     while True:
-        ended = best_split(
-            budget,
-            exactly,
-            tolerance,
-            factors,
-            0.0,
-            boxes,
-            bounds,
-            state,
-            best,
-            family,
-            terms,
-            cells,
-            constant,
-            knots,
-            grid,
-            count,
-            value,
-            lines,
-            work,
-        )
+        tables = (family, terms, cells, constant, knots, grid, count, value, lines, work)
+        ended = best_split(budget, exactly, tolerance, factors, 0.0, boxes, bounds, state, best, twins, tables)
         n_open = int(state[OPEN])
         if ended == DONE:
             top = max(state[VALUE], state[CLOSED])
-            return best, max(top, np.max(bounds[:n_open])) if n_open else top, int(state[3])
+            return best, max(top, np.max(bounds[:n_open])) if n_open else top, int(state[SEEN])
         if ended == FULL:
-            grid = _roomier(grid)
-            value, lines = _roomier(value), _roomier(lines)
+            grid, value, lines = _roomier(grid), _roomier(value), _roomier(lines)
         elif n_open + 1 >= len(bounds) and len(bounds) < MOST_BOXES:
             more, higher = np.empty((4 * len(bounds), 2, n_lines)), np.empty(4 * len(bounds))
             more[:n_open], higher[:n_open] = boxes[:n_open], bounds[:n_open]
             boxes, bounds = more, higher
         else:
-            return best, np.nan, int(state[3])
+            return best, np.nan, int(state[SEEN])
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Plan: spend by line, what it is expected to do, and how good it provably is."""
+"""Plan: spend by line (and period), what it is expected to do, and how good it provably is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .constraints import MAX_IN_PERIOD
 from .preferences import Floor, bound, floor_label, measure
 from .simulate import Simulator, kpi_values
 
@@ -63,8 +64,8 @@ class Plan:
     ----------
     scenario : Scenario
         With every scale frozen to numbers.
-    spend : Series
-        Currency over the horizon, by line.
+    spend : Series or DataFrame
+        Currency over the horizon, by line; with free flighting by line and period, periods counted from 1.
     certificate : Certificate
         How good it provably is.
     prices : mapping
@@ -73,9 +74,23 @@ class Plan:
     """
 
     scenario: Scenario
-    spend: pd.Series
+    spend: pd.Series | pd.DataFrame
     certificate: Certificate
     prices: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def totals(self) -> pd.Series:
+        """Currency over the horizon, by line."""
+        by_line = self.spend.sum(axis=1) if isinstance(self.spend, pd.DataFrame) else self.spend
+        return by_line.rename("spend")
+
+    @cached_property
+    def by_period(self) -> pd.DataFrame:
+        """Currency by line and period, periods counted from 1."""
+        if isinstance(self.spend, pd.DataFrame):
+            return self.spend
+        spread = self.totals.to_numpy(dtype=float)[:, None] * self.scenario.shares
+        return pd.DataFrame(spread, self.totals.index, _periods(self.scenario))
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -93,8 +108,8 @@ class Plan:
 
     @cached_property
     def _plans(self) -> Floats:
-        """Today's spend and the plan's: (2, L)."""
-        return np.stack([self.scenario.current, self.spend.to_numpy(dtype=float)])
+        """Today's spend and the plan's: (2, L), with free flighting (2, L, T)."""
+        return np.stack([self.scenario.today, self.spend.to_numpy(dtype=float)])
 
     @cached_property
     def _leaves(self) -> Floats:
@@ -124,6 +139,21 @@ class Plan:
         return row | {"unit": kpi.unit, "direction": kpi.direction or "", "role": self.scenario.role(name)}
 
     @cached_property
+    def marginal(self) -> Floats:
+        """What the next unit of currency on each line adds to each additive KPI: (K, L) KPI units.
+
+        With free flighting it goes to the period where it brings most, of those the line's own limits leave open.
+        """
+        scenario, simulator = self.scenario, Simulator.of(self.scenario)
+        spend = self.spend.to_numpy(dtype=float)
+        if not scenario.free:
+            return simulator.effects(spend)[1].mean(axis=0)
+        rises = simulator.gradients(spend[None])[0, :, :, : spend.shape[1]]
+        ceiling = scenario.polyhedron.box()[1].reshape(spend.shape)
+        is_open = spend < ceiling - BINDING * max(float(spend.sum()), 1.0)
+        return np.where(is_open.any(axis=1), np.where(is_open, rises, -np.inf).max(axis=2), 0.0)
+
+    @cached_property
     def allocation(self) -> pd.DataFrame:
         """Where the money goes, by line.
 
@@ -134,31 +164,35 @@ class Plan:
         planned spend a period) and ``beyond_observed`` ("", "above" or "below").
         """
         scenario = self.scenario
-        spend = self.spend.to_numpy(dtype=float)
-        table = pd.DataFrame({"current": scenario.current, "plan": spend}, index=self.spend.index)
+        spend = self.totals.to_numpy(dtype=float)
+        table = pd.DataFrame({"current": scenario.current, "plan": spend}, index=self.totals.index)
         table["difference"] = table["plan"] - table["current"]
         table["change"] = _relative(spend, scenario.current)
         table["share"] = spend / spend.sum() if spend.sum() > 0 else 0.0
-        _, slope = Simulator.of(scenario).effects(spend)
         for name in scenario.objectives:
             if name in scenario.tree.leaves:
                 k = scenario.tree.leaves.index(name)
-                table[f"marginal {name}"] = 1000.0 * slope[:, k].mean(axis=0)
-        polyhedron, binding = scenario.polyhedron, self.rules["binding"]
-        table["stopped_by"] = [
-            ", ".join(
-                name[len(line) + 2 :]
-                for name, owner in zip(polyhedron.names, polyhedron.owner, strict=True)
-                if owner == i and binding[name]
-            )
-            for i, line in enumerate(table.index)
-        ]
+                table[f"marginal {name}"] = 1000.0 * self.marginal[k]
+        table["stopped_by"] = [", ".join(self._stopped_by(i, line)) for i, line in enumerate(table.index)]
         low, high = scenario.response.observed.T
-        peak = (spend[:, None] * scenario.shares).max(axis=1)
+        peak = self.by_period.to_numpy(dtype=float).max(axis=1)
         table["observed_low"], table["observed_high"], table["per_period"] = low, high, peak
         above, below = peak > high * (1 + 1e-9), peak < low * (1 - 1e-9)
         table["beyond_observed"] = np.where(above, "above", np.where(below, "below", ""))
         return table
+
+    def _stopped_by(self, index: int, line: str) -> list[str]:
+        """A line's own rules that bind; those about single periods together, where there are several."""
+        polyhedron, binding = self.scenario.polyhedron, self.rules["binding"]
+        names = [
+            name[len(line) + 2 :]
+            for name, owner in zip(polyhedron.names, polyhedron.owner, strict=True)
+            if owner == index and binding[name]
+        ]
+        single = [name for name in names if name.startswith(MAX_IN_PERIOD)]
+        if len(single) < 2:
+            return names
+        return [*(name for name in names if name not in single), f"max in {len(single)} periods"]
 
     @cached_property
     def rules(self) -> pd.DataFrame:
@@ -175,7 +209,7 @@ class Plan:
             name: {"slack": room, "binding": bool(room <= BINDING * stake)}
             for name, room in zip(polyhedron.names, slack, strict=True)
         }
-        rows |= self._switch_rules(spend, stake)
+        rows |= self._switch_rules(self.totals.to_numpy(dtype=float), stake)
         for name, limit in self.scenario.spec.preferences.floors.items():
             rising = self.scenario.spec.kpis[name].direction == "maximize"
             value = float(self.outcomes.loc[name, "expected"])
@@ -247,7 +281,8 @@ class Plan:
             "scenario": scenario.name,
             "scenario_hash": scenario.hash,
             "currency": scenario.spec.currency,
-            "spend": {line: float(value) for line, value in self.spend.items()},
+            "spend": {line: float(value) for line, value in self.totals.items()},
+            "flighting": self._flighting(),
             "certificate": {key: plain(value) for key, value in asdict(self.certificate).items()},
             "outcomes": records(self.outcomes),
             "allocation": records(self.allocation),
@@ -259,6 +294,25 @@ class Plan:
             "evidence": {key: plain(value) for key, value in scenario.response.attributes.items()},
             "warnings": list(self.warnings),
         }
+
+    def _flighting(self) -> dict[str, Any] | None:
+        """First days of the periods, and spend by line in each, where the plan chose it."""
+        if not self.scenario.free:
+            return None
+        spend = {line: [float(value) for value in row] for line, row in self.by_period.iterrows()}
+        return {"periods": self.scenario.spec.horizon.starts, "spend": spend}
+
+
+def labelled(scenario: Scenario, spend: Floats) -> pd.Series | pd.DataFrame:
+    """Return spend in the scenario's order as a plan holds it: (L,) as Series, (L, T) as DataFrame."""
+    index = pd.Index(scenario.lines, name="line")
+    if spend.ndim == 1:
+        return pd.Series(spend, index=index, name="spend")
+    return pd.DataFrame(spend, index=index, columns=_periods(scenario))
+
+
+def _periods(scenario: Scenario) -> pd.Index:
+    return pd.RangeIndex(1, scenario.spec.horizon.periods + 1, name="period")
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def reachability(scenario: Scenario) -> tuple[Reach, ...]:
         If no plan keeps the constraints.
     """
     targets = {name: kpi.target for name, kpi in scenario.spec.kpis.items() if kpi.target is not None}
-    today = _expected(scenario, scenario.current) if targets else {}
+    today = _expected(scenario, scenario.today) if targets else {}
     return tuple(_reach(scenario, name, target, today[name]) for name, target in targets.items())
 
 
@@ -99,7 +99,7 @@ def _reach(scenario: Scenario, name: str, target: Target, today: float) -> Reach
     except SolverError as error:
         reason = error.message
     has_it = target.percentile is None and bool(reaches(np.array(today), limit, kpi.direction))
-    if has_it and _keeps(scenario, scenario.current):
+    if has_it and _keeps(scenario, scenario.today):
         return Reach(name, "reachable", limit, today, f"reachable: today's plan has {_amount(today, kpi)}")
     return Reach(name, "undecided", limit, np.nan, f"undecided: {reason}")
 
@@ -120,7 +120,7 @@ def _level(scenario: Scenario, name: str, limit: float, direction: Direction) ->
 def _band(scenario: Scenario, name: str, band: tuple[float, float], today: float) -> Reach:
     """Look for the highest and the lowest value; between two plans every value is some plan's."""
     kpi = scenario.spec.kpis[name]
-    found = [today] if _keeps(scenario, scenario.current) else []
+    found = [today] if _keeps(scenario, scenario.today) else []
     ends: tuple[tuple[Direction, float], ...] = (("maximize", band[0]), ("minimize", band[1]))
     text, reason = f"{_figure(band[0])} to {_amount(band[1], kpi)}", "no proof"
     for direction, end in ends:
@@ -266,7 +266,7 @@ def _new_name(names: Collection[str], wanted: str) -> str:
 
 
 def _expected(scenario: Scenario, spend: Floats) -> dict[str, float]:
-    """Every KPI of one plan (L,), expected."""
+    """Every KPI of one plan (L,) or (L, T), expected."""
     plans = spend[None]
     leaves = Simulator.of(scenario).outcomes(plans).mean(axis=1)
     return {name: float(value[0]) for name, value in kpi_values(scenario, leaves, plans).items()}

@@ -8,30 +8,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .constraints import Change, ConstraintsSpec, Line, Polyhedron, Switches, chosen, describe
+from .constraints import MAX_IN_PERIOD, Change, ConstraintsSpec, Line, Polyhedron, Switches, chosen, describe
 from .errors import SpecError
 
 Floats = NDArray[np.float64]
 
 
 class _Rows:
-    """Collects rows while rules are compiled."""
+    """Collects rows while rules are compiled.
 
-    def __init__(self) -> None:
-        self.rows: list[Floats] = []
+    Rules speak of line totals (L,) or of lines by period (L, T). With fixed flighting both come to a row over
+    totals, with free flighting to a row over every line and period.
+    """
+
+    def __init__(self, shares: Floats, free: bool) -> None:
+        self.shares = shares
+        self.free = free
+        self.rows: list[Any] = []
         self.b: list[float] = []
         self.equal: list[bool] = []
         self.names: list[str] = []
         self.owner: list[int] = []
 
     def add(self, name: str, row: Any, bound: float, equal: bool = False, owner: int = -1) -> None:
+        from scipy import sparse
+
         if name in self.names:
             raise SpecError(f"two rules are called '{name}'", "give one of them a 'name'", path=("constraints",))
-        self.rows.append(np.asarray(row, dtype=float))
+        self.rows.append(sparse.csr_matrix(self._over_variables(np.asarray(row, dtype=float))))
         self.b.append(float(bound))
         self.equal.append(equal)
         self.names.append(name)
         self.owner.append(owner)
+
+    def _over_variables(self, row: Floats) -> Floats:
+        """Return a row (L,) or (L, T) over the plan's variables: (L,), or (L * T,) with free flighting."""
+        if self.free:
+            by_period = row if row.ndim == 2 else np.broadcast_to(row[:, None], self.shares.shape)
+            return by_period.reshape(-1)
+        return row if row.ndim == 1 else (row * self.shares).sum(axis=1)
 
     def between(self, label: str, row: Any, low: float | None, high: float | None) -> None:
         """Add the rows of ``low <= row @ x <= high``."""
@@ -41,8 +56,8 @@ class _Rows:
             self.add(f"{label}: at least {low:,g}", -np.asarray(row, dtype=float), -low)
 
 
-def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats) -> Polyhedron:
-    """Compile lines and rules into one polyhedron over total spend by line.
+def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats, free: bool = False) -> Polyhedron:
+    """Compile lines and rules into one polyhedron: over total spend by line, or by line and period.
 
     Parameters
     ----------
@@ -52,6 +67,8 @@ def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats)
         The ``constraints`` block.
     shares : (L, T)
         Share of each line's total spend by period, for rules about periods.
+    free : bool
+        Spend by line and period is the plan's to choose; of ``shares`` only the shape counts then.
 
     Raises
     ------
@@ -61,14 +78,16 @@ def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats)
     """
     from scipy import sparse
 
-    rows = _Rows()
+    rows = _Rows(shares, free)
     money = rules.budget.amount - rules.reserve
     less = f" less {rules.reserve:,g} kept for tests" if rules.reserve else ""
     kind = "total" if rules.budget.total is not None else "at most"
     rows.add(f"budget: {kind}{less}", np.ones(len(lines)), money, equal=rules.budget.total is not None)
     for index, line in enumerate(lines):
         _line_rows(rows, index, line, len(lines), rules.change)
-    _group_rows(rows, lines, rules, shares)
+        if line.max_per_period is not None:
+            _period_rows(rows, index, line, line.max_per_period)
+    _group_rows(rows, lines, rules)
     for index, rule in enumerate(rules.shares):
         path = ("constraints", "shares", index)
         picked = chosen(rule.select, lines, (*path, "select")).astype(float)
@@ -78,8 +97,8 @@ def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats)
             rows.add(f"{label}: at most {rule.max:.1%}", picked - rule.max * whole, 0.0)
         if rule.min is not None:
             rows.add(f"{label}: at least {rule.min:.1%}", rule.min * whole - picked, 0.0)
-    _pacing_rows(rows, lines, rules, shares)
-    matrix = sparse.csr_matrix(np.array(rows.rows))
+    _pacing_rows(rows, lines, rules)
+    matrix = sparse.csr_matrix(sparse.vstack(rows.rows))
     switches = _switches(lines, rules)
     b, equal = np.array(rows.b), np.array(rows.equal)
     return Polyhedron(matrix, b, equal, tuple(rows.names), tuple(rows.owner), switches)
@@ -110,8 +129,16 @@ def _line_rows(rows: _Rows, index: int, line: Line, n_lines: int, change: Change
         )
 
 
-def _group_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats) -> None:
-    periods = shares.shape[1]
+def _period_rows(rows: _Rows, index: int, line: Line, most: float) -> None:
+    """Cap a line's spend in every period; with fixed flighting the largest period says it all."""
+    for t in range(rows.shares.shape[1]) if rows.free else [int(np.argmax(rows.shares[index]))]:
+        cell = np.zeros(rows.shares.shape)
+        cell[index, t] = 1.0
+        rows.add(f"{line.name}: {MAX_IN_PERIOD} {t + 1}", cell, most, owner=index)
+
+
+def _group_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec) -> None:
+    periods = rows.shares.shape[1]
     for index, rule in enumerate(rules.groups):
         path = ("constraints", "groups", index)
         picked = chosen(rule.select, lines, (*path, "select")).astype(float)
@@ -123,15 +150,18 @@ def _group_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec, shar
             raise SpecError(f"period {first} is after the last, {periods}", "mend it", path=(*path, "first"))
         if rule.name is None and (rule.first or rule.last):
             label += f" in periods {first} to {last}"
-        rows.between(label, picked * shares[:, first - 1 : last].sum(axis=1), rule.min, rule.max)
+        within = np.zeros(periods)
+        within[first - 1 : last] = 1.0
+        rows.between(label, picked[:, None] * within, rule.min, rule.max)
 
 
-def _pacing_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats) -> None:
+def _pacing_rows(rows: _Rows, lines: Sequence[Line], rules: ConstraintsSpec) -> None:
+    periods = rows.shares.shape[1]
     for index, rule in enumerate(rules.pacing):
-        picked = chosen(rule.select, lines, ("constraints", "pacing", index, "select"))[:, None] * shares
+        picked = chosen(rule.select, lines, ("constraints", "pacing", index, "select"))[:, None]
         label = f"pacing of {describe(rule.select)}"
-        for t in range(1, shares.shape[1]):
-            before, after = picked[:, t - 1], picked[:, t]
+        for t in range(1, periods):
+            before, after = picked * np.eye(periods)[t - 1], picked * np.eye(periods)[t]
             if rule.up is not None:
                 rows.add(f"{label}: period {t + 1} up {rule.up:.0%}", after - (1 + rule.up) * before, 0.0)
             if rule.down is not None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -38,9 +39,9 @@ def _currency(code: str) -> str:
 
 Currency = Annotated[str, AfterValidator(_currency)]
 Flighting = Annotated[
-    Annotated[Literal["flat"], Tag("flat")]
+    Annotated[Literal["flat", "free"], Tag("word")]
     | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
-    Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "flat"),
+    Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "word"),
 ]
 
 
@@ -50,6 +51,11 @@ class Horizon(Spec):
     start: Day
     periods: Annotated[int, Field(ge=1, le=1000)]
     every: Literal["day", "week"] = "week"
+
+    @property
+    def starts(self) -> list[str]:
+        """The first day of every period, ISO."""
+        return [(self.start + timedelta(days=DAYS[self.every] * t)).isoformat() for t in range(self.periods)]
 
 
 class Claim(Spec):
@@ -70,7 +76,11 @@ class Claim(Spec):
 
 
 class ScenarioSpec(Spec):
-    """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period."""
+    """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period.
+
+    ``flighting`` spreads each line's total over the periods: evenly (``flat``), by given shares, or as the plan
+    finds best (``free``; today's plan is then taken to be spread evenly).
+    """
 
     name: Name
     currency: Currency
@@ -198,7 +208,7 @@ class Scenario:
         else:
             model = _load_response(spec.response, tree.leaves, names, directory)
             model, notes = _at_horizon(model, spec.horizon)
-        polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec))
+        polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
         notes = (*spec.notes, *model.notes, *notes, *delay.notes(spec, model))
         return cls(spec, tree, objectives, model, polyhedron, notes, directory)
 
@@ -219,8 +229,18 @@ class Scenario:
 
     @cached_property
     def shares(self) -> Floats:
-        """Share of each line's total spend by period: (L, T)."""
+        """Share of each line's total spend by period: (L, T); with free flighting that of today's plan, even."""
         return _shares(self.spec)
+
+    @property
+    def free(self) -> bool:
+        """Whether a plan says how each line's spend is spread over the periods."""
+        return self.spec.flighting == "free"
+
+    @cached_property
+    def today(self) -> Floats:
+        """Today's plan as plans are under this scenario: (L,), or (L, T) with free flighting; currency."""
+        return self.current[:, None] * self.shares if self.free else self.current
 
     @cached_property
     def price(self) -> Floats:
@@ -305,15 +325,21 @@ class Scenario:
         data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
         return Scenario.from_dict(data, self.directory)
 
+    def with_budget(self, amount: float) -> Scenario:
+        """Return the scenario with another budget, in currency over the horizon; all else as it is."""
+        data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
+        data["constraints"]["budget"] = {kind: float(amount) for kind in data["constraints"]["budget"]}
+        return Scenario.from_dict(data, self.directory)
+
 
 def _shares(spec: ScenarioSpec) -> Floats:
-    if spec.flighting == "flat":
+    if isinstance(spec.flighting, str):
         return np.full((len(spec.lines), spec.horizon.periods), 1.0 / spec.horizon.periods)
     return np.array([spec.flighting[line.name] for line in spec.lines])
 
 
 def _check_flighting(spec: ScenarioSpec) -> None:
-    if spec.flighting == "flat":
+    if isinstance(spec.flighting, str):
         return
     names = [line.name for line in spec.lines]
     for name, shares in spec.flighting.items():

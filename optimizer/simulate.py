@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from .kpis import SPEND
 from .synergy import Links
 
 if TYPE_CHECKING:
+    from .response import ResponseModel
     from .scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -77,30 +78,49 @@ class Simulator:
     @classmethod
     def of(cls, scenario: Scenario) -> Simulator:
         """Prepare a scenario's response for simulation."""
-        model = scenario.response
-        weights = delayed(model.weights(), scenario.delay)
+        weights = delayed(scenario.response.weights(), scenario.delay)
         beyond = weights.shape[3] - 1 if scenario.spec.carry_out else 0
         price = scenario.price
+        return cls.of_response(
+            scenario.response,
+            weights=weights,
+            length=scenario.response.length + scenario.delay[:, None],
+            unit=np.pad(scenario.shares / price, ((0, 0), (0, beyond))),
+            per_currency=np.pad(1.0 / price, ((0, 0), (0, beyond))),
+            history=scenario.history / price[:, :1],
+            # After the horizon lines are as effective as the response says.
+            season=np.pad(scenario.season, ((0, 0), (0, beyond)), constant_values=1.0),
+            baseline=scenario.baseline,
+        )
+
+    @classmethod
+    def of_response(cls, model: ResponseModel, **given: Floats | Ints) -> Simulator:
+        """Prepare a response for simulation.
+
+        Parameters
+        ----------
+        model : ResponseModel
+            Weights and curves are taken from it.
+        **given
+            The attributes it cannot know: ``unit``, ``per_currency``, ``history``, ``season`` and ``baseline``;
+            ``weights`` (D, K, L, J + 1) and ``length`` where they are not the model's own.
+        """
         # The kernels are compiled for contiguous arrays, draws last.
         scale, first, second = (np.moveaxis(part, 0, 2) for part in (model.scale, model.first, model.second))
         arrays = {
-            "unit": np.pad(scenario.shares / price, ((0, 0), (0, beyond))),
-            "per_currency": np.pad(1.0 / price, ((0, 0), (0, beyond))),
-            "history": scenario.history / price[:, :1],
-            "weights": np.moveaxis(weights, 0, 3),
-            "length": model.length + scenario.delay[:, None],
+            "weights": np.moveaxis(given.pop("weights", model.weights()), 0, 3),
+            "length": model.length,
             "after": model.after.astype(np.int64),
             "family": model.family,
             "scale": scale,
             "first": first,
             "second": second,
             "knots": curves.pieces(model.points),
-            # After the horizon lines are as effective as the response says.
-            "season": np.pad(scenario.season, ((0, 0), (0, beyond)), constant_values=1.0),
-            "baseline": scenario.baseline,
+            **given,
         }
         links = model.synergy.links(model.kpis, model.lines)
-        return cls(**{name: np.ascontiguousarray(array) for name, array in arrays.items()}, links=links)
+        made: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return cls(**made, links=links)
 
     def only(self, lines: NDArray[np.bool_]) -> Simulator:
         """Return the simulator of what these lines (L,) do; the others still multiply their effects."""

@@ -7,13 +7,16 @@ off them is proven, however coarse the grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import curves
 from .simulate import Simulator
+
+if TYPE_CHECKING:
+    from .kernels_tables import Tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -78,6 +81,22 @@ class Terms:
             np.ascontiguousarray(simulator.knots[:, order]),
         )
 
+    def twins(self, lower: Floats, upper: Floats) -> Ints:
+        """Number lines, the same number for lines that nothing tells apart: (L,).
+
+        ``lower`` and ``upper`` (L,) are what they may spend.
+        """
+        n_kpis, n_lines = self.family.shape
+        seen: dict[bytes, int] = {}
+        out = np.empty(n_lines, dtype=np.int64)
+        for line in range(n_lines):
+            cells = [slice(*self.starts[k * n_lines + line :][:2]) for k in range(n_kpis)]
+            parts = [self.family[:, line], self.constant[:, line], self.knots[:, line], lower[line], upper[line]]
+            for cell in cells:
+                parts += [cell.stop - cell.start, self.table[:, cell]]
+            out[line] = seen.setdefault(b"".join(np.asarray(part).tobytes() for part in parts), line)
+        return out
+
 
 def _terms(simulator: Simulator, k: int, line: int, money: float, size: float) -> tuple[Floats, float]:
     """The terms of one KPI and line, (6, M), and its constant."""
@@ -108,12 +127,15 @@ def _terms(simulator: Simulator, k: int, line: int, money: float, size: float) -
                 offset[t] += history[back - (lag - t)] * (weight / first)
         counted = np.broadcast_to(season[:, None], rate.shape)
     # Periods alike in everything but what they count for are one term a draw.
-    _, where, kind = np.unique(np.hstack([rate, offset]), axis=0, return_index=True, return_inverse=True)
-    weight = np.zeros((len(where), draws))
-    np.add.at(weight, kind.ravel(), counted * scale)
+    weight = counted * scale
+    if periods > 1:
+        _, where, kind = np.unique(np.hstack([rate, offset]), axis=0, return_index=True, return_inverse=True)
+        each, weight = weight, np.zeros((len(where), draws))
+        np.add.at(weight, kind.ravel(), each)
+        rate, offset = rate[where], offset[where]
     seconds = np.broadcast_to(second, weight.shape)
     bend, steepest = _bend(code, seconds)
-    rows = np.stack([rate[where], offset[where], seconds, weight, bend, steepest]).reshape(6, -1)
+    rows = np.stack([rate, offset, seconds, weight, bend, steepest]).reshape(6, -1)
     return rows[:, rows[3] > 0], constant
 
 
@@ -168,13 +190,11 @@ class ResponseTables:
         self.terms = terms
         n_kpis, n_lines = terms.family.shape
         room = 4 * points
-        self.grid = np.zeros((n_lines, room))
-        self.count = np.where(upper > lower, points, 1)
+        self.grid, self.count = np.zeros((n_lines, room)), np.zeros(n_lines, dtype=np.int64)
         self.value, self.lines = np.zeros((n_kpis, n_lines, room)), np.zeros((n_kpis, n_lines, 4, room))
-        self.work = np.zeros((2, 3, kernels_tables.BLOCK))
-        shares = np.linspace(0.0, 1.0, points)
-        self.grid[:, :points] = lower[:, None] * (1.0 - shares) + upper[:, None] * shares
-        kernels_tables.begin(*self.arrays())
+        self.work = np.empty((2, 3, terms.table.shape[1]))
+        low, high = np.ascontiguousarray(lower, dtype=float), np.ascontiguousarray(upper, dtype=float)
+        kernels_tables.begin(low, high, points, self.arrays())
 
     def add(self, line: int, z: float) -> bool:
         """Add a grid point to a line, unless one is there; tell whether."""
@@ -182,7 +202,9 @@ class ResponseTables:
 
         if self.count[line] == self.grid.shape[1]:
             self.grow()
-        return bool(kernels_tables.insert(line, z, *self.arrays()))
+        at = np.full(len(self.count), np.nan)
+        at[line] = z
+        return bool(kernels_tables.insert(at, self.arrays()))
 
     def grow(self) -> None:
         """Make room for twice as many points."""
@@ -190,8 +212,8 @@ class ResponseTables:
             np.concatenate([part, np.zeros_like(part)], axis=-1) for part in (self.grid, self.value, self.lines)
         )
 
-    def arrays(self) -> Any:
-        """The arguments that the kernels share."""
+    def arrays(self) -> Tables:
+        """What the kernels share, in the order that `kernels_tables.insert` tells."""
         terms = self.terms
         return (
             terms.family,

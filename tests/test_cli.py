@@ -233,3 +233,21 @@ def test_check_fails_on_an_objective_that_leads_nowhere(
     said = capsys.readouterr().out
     assert "error [no-outcome-path]" in said
     assert "is sound" not in said
+
+
+def test_free_flighting_is_written_by_period(capsys: pytest.CaptureFixture[str]) -> None:
+    text = INSURANCE.read_text(encoding="utf-8").replace("\nlines:", "\nflighting: free\nlines:")
+    Path("free.yaml").write_text(text, encoding="utf-8")
+    assert cli.main(["plan", "free.yaml", "--out", "free", "--time-limit", "60"]) == cli.DONE
+    assert "When the money is spent" in capsys.readouterr().out
+    assert _names(Path("free")) == PLAN_FILES | {"flighting.csv"}
+    rows = list(csv.reader(Path("free/flighting.csv").read_text(encoding="utf-8").splitlines()))
+    assert rows[0][:3] == ["line", "2026-01-05", "2026-01-12"]
+    told = json.loads(Path("free/plan.json").read_text(encoding="utf-8"))
+    for name, *spend in rows[1:]:
+        assert [float(value) for value in spend] == told["flighting"]["spend"][name]
+        assert sum(map(float, spend)) == pytest.approx(told["spend"][name])
+    again = cli.main(["plan", "free/scenario.resolved.yaml", "--out", "again"])
+    assert again == cli.DONE
+    assert cli.main(["front", "free.yaml"]) == cli.FINDING
+    assert "free flighting" in capsys.readouterr().err

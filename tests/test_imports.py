@@ -30,6 +30,7 @@ LAYERS = [
     "kernels_curves",
     "kernels_tables",
     "kernels_split",
+    "kernels_polish",
     "kernels_separable",
     "kernels_accounts",
     "kernels_batch",
@@ -48,6 +49,7 @@ LAYERS = [
     "plan",
     "front",
     "solve",
+    "budget",
     "explain",
     "reach",
     "lint",
@@ -61,7 +63,7 @@ LAYERS = [
 ]
 # What any module may import for its annotations.
 STANDARD = {"__future__", "collections", "typing"}
-HEAVY = ["numba", "cvxpy", "pymoo", "xarray", "altair"]
+HEAVY = ["numba", "cvxpy", "pymoo", "xarray", "altair", "pandera"]
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 

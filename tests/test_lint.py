@@ -110,12 +110,10 @@ def no_cost(data: dict[str, Any]) -> None:
     data["preferences"]["floors"] = {"leads": 1}
 
 
-S_SHAPE = {"kind": "hill", "scale": 10, "half": 100, "slope": 3}
-
-
 def unprovable_target(data: dict[str, Any]) -> None:
-    data["kpis"]["visits"] = {"direction": "maximize", "role": "monitor", "target": {"level": 1000}}
-    data["response"]["visits"] = {"search": {"curve": S_SHAPE}, "video": "none"}
+    # No route takes a product of KPIs.
+    both = {"product": ["orders", "leads"], "direction": "maximize", "role": "monitor"}
+    data["kpis"]["visits"] = both | {"target": {"level": 1e9}}
 
 
 def growth_from_nothing(data: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_scenario
 from rich.console import Console
 from ruamel.yaml import YAML
 
@@ -318,3 +319,42 @@ def test_files_are_replaced_whole(tmp_path: Path) -> None:
     files.write_all(tmp_path / "deep" / "out", {"a.txt": "three"})
     found = {path.name: path.read_text() for path in (tmp_path / "deep" / "out").iterdir()}
     assert found == {"a.txt": "three", "b.txt": "two"}
+
+
+@pytest.fixture(scope="module")
+def spread() -> View:
+    """A plan that chose its spend by period, with a season to follow."""
+    kpi = {"direction": "maximize", "unit": "orders", "season": [0.5, 1.0, 2.0, 1.0]}
+    data = make_scenario(2, 1, periods=4, changes={"flighting": "free", "kpis": {"kpi0": kpi}})
+    data["lines"][0]["name"] = EVIL
+    data["response"]["kpi0"][EVIL] = data["response"]["kpi0"].pop("line0")
+    given = opt.Scenario.from_dict(data)
+    return View(opt.solve(given), given)
+
+
+def test_free_flighting_is_shown_by_period(spread: View) -> None:
+    page = Page(render(spread))
+    assert "When the money is spent" in page.text
+    numbers = _numbers(spread.data)
+    assert all(value in numbers for value, _ in page.values)
+    shown = {value for value, _ in page.values}
+    for row in spread.data["flighting"]["spend"].values():
+        assert set(row) <= shown
+    figure = charts.flighting_chart(spread)
+    assert figure is not None
+    assert "most in 2026-01-19" in figure.svg
+    assert "<img" not in figure.svg
+    assert "2026-01-19" in _printed(spread, 80)
+    assert max(map(len, _printed(spread, 80).splitlines())) <= 80
+
+
+def test_curves_are_drawn_as_the_plan_spreads_the_money(spread: View) -> None:
+    figure = charts.response_curves(spread)[0].figures[1]
+    planned = opt.simulate(spread.scenario, spread.plan.spend, by="line")["kpi0"]
+    assert f"{planned['line1'].mean():,.4g}" in figure.svg
+
+
+def test_a_strip_shows_the_largest_of_what_it_draws_together() -> None:
+    assert tables._strip([0.0, 1.0, 8.0]) == " ▁█"
+    assert tables._strip([0.0] * 40 + [5.0]) == " " * 20 + "█"
+    assert tables._strip([0.0, 0.0]) == "  "

@@ -324,7 +324,7 @@ def test_the_next_money_counts_for_what_it_does_through_others():
     assert plan.allocation.loc["line1", "marginal kpi0"] == pytest.approx(wanted, rel=1e-12)
     assert marginal_returns(plan).loc["line1", "kpi0 per 1000"] == pytest.approx(wanted, rel=1e-12)
     # A line's curve is drawn with the others as planned.
-    drawn = _sampled(View(plan, scenario), np.array([[0.0, 0.0, 0.0], [30.0, 30.0, 30.0]]))
+    drawn = _sampled(View(plan, scenario), Simulator.of(scenario), np.array([[0.0, 0.0, 0.0], [30.0, 30.0, 30.0]]))
     np.testing.assert_allclose(drawn[:, 0, 0], [[0, 0, 0], [6 * 1.3, 2.25, 30]], rtol=1e-13)
 
 

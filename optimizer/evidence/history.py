@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,12 +17,9 @@ from ..adstock import MAX_LENGTH
 from ..documents import Day, Spec
 from ..errors import DataError, SpecError
 from ..response import file_hash
-from .tabular import Table, read
+from .tabular import Table, cell_day, cell_number, read
 
 PERIODS_LIMIT = 4_000
-NUMBER_LIMIT = 1e15
-BLANK = {"", "nan", "na", "n/a", "null", "none"}
-NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 STEP = {"day": timedelta(days=1), "week": timedelta(days=7)}
 # What a daily config has where it says nothing; the fields' own defaults are for weeks.
 DAILY = {"holdout": 28, "block": 28, "forecast": 182, "carryover": 28}
@@ -64,6 +59,22 @@ class LongSpec(Spec):
     spend: Name
 
 
+class ChecksSpec(Spec):
+    """What `checks` should know of the data.
+
+    ``decision`` is the day the plan is decided, today unless given; nothing may be dated after it. ``fresh`` is
+    how many periods old the latest row may be then. ``currency`` names a column that holds the currency of each
+    row. ``at_most`` names KPIs that another can never be below, such as ``{purchases: clicks}``. ``recorded``
+    gives columns the column of the day on which their values were known.
+    """
+
+    decision: Day | None = None
+    fresh: Annotated[int, Field(ge=1, le=1000)] = 4
+    currency: Name | None = None
+    at_most: dict[Name, Name] = Field(default_factory=dict)
+    recorded: dict[Name, Name] = Field(default_factory=dict)
+
+
 class FitSpec(Spec):
     """The ``fit`` config: which columns to read and how to fit them. Periods count days or weeks.
 
@@ -88,6 +99,7 @@ class FitSpec(Spec):
     block: Annotated[int, Field(ge=1, le=365)] = 8
     forecast: Annotated[int, Field(ge=1, le=730)] = 26
     carryover: Annotated[int, Field(ge=1, le=MAX_LENGTH)] = 8
+    checks: ChecksSpec = ChecksSpec()
 
     @model_validator(mode="before")
     @classmethod
@@ -113,7 +125,19 @@ class FitSpec(Spec):
             if name in self.lines:
                 raise SpecError(f"'{name}' is also a line", "rename one of them", path=("kpis", name))
         self._check_each_once()
+        self._check_the_checks()
         return self
+
+    def _check_the_checks(self) -> None:
+        for name, most in self.checks.at_most.items():
+            for kpi in (name, most):
+                if kpi not in self.kpis:
+                    hint = f"KPIs are: {', '.join(self.kpis)}"
+                    raise SpecError(f"'{kpi}' is no KPI", hint, path=("checks", "at_most", name))
+        if self.checks.currency is not None and self.currency is None:
+            raise SpecError(
+                "nothing says what the currency should be", "state 'currency'", path=("checks", "currency")
+            )
 
     def _check_each_once(self) -> None:
         """A column has one role; KPIs may share columns with each other, not with anything else."""
@@ -187,9 +211,9 @@ def load_history(path: str | Path, spec: FitSpec) -> History:
         If the config names a column, label or filter value that the file does not hold.
     """
     path = Path(path)
-    table = read(path, _columns(spec))
-    repairs = _filter(table, spec)
-    days = [_day(table, row, spec.date) for row in range(len(table.places))]
+    table = read(path, named_columns(spec))
+    repairs = keep_rows(table, spec)
+    days = [cell_day(table, row, spec.date) for row in range(len(table.places))]
     if spec.long is None:
         order = sorted(range(len(days)), key=days.__getitem__)
         spend = {
@@ -217,7 +241,7 @@ def load_history(path: str | Path, spec: FitSpec) -> History:
     )
 
 
-def _columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
+def named_columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
     """Every column the config names, with the field that names it."""
     named: dict[str, tuple[str | int, ...]] = {spec.date: ("date",)}
     named |= {column: ("filter", column) for column in spec.filter}
@@ -231,7 +255,7 @@ def _columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
     return named | {column: ("controls", i) for i, column in enumerate(spec.controls)}
 
 
-def _filter(table: Table, spec: FitSpec) -> list[str]:
+def keep_rows(table: Table, spec: FitSpec) -> list[str]:
     """Keep the rows the config asks for; say how many are left aside."""
     before = len(table.places)
     for column, value in spec.filter.items():
@@ -311,7 +335,7 @@ def _numbers(
 ) -> list[float]:
     values, blanks = [], 0
     for row in rows:
-        value = _number(table, row, column)
+        value = cell_number(table, row, column)
         if value is None:
             if blank is None:
                 hint = "fill it in; a line or KPI may state 'blank: zero' where it means none was spent or counted"
@@ -323,48 +347,6 @@ def _numbers(
     if blanks:
         repairs.append(f"{name}: blanks of {column} ({blanks}) are read as 0, as 'blank: zero' asks")
     return values
-
-
-def _number(table: Table, row: int, column: str) -> float | None:
-    """A cell as a number; None if it is blank."""
-    cell = table.cells[column][row]
-    if isinstance(cell, str):
-        cell = cell.strip(" \t")
-    if cell is None or (isinstance(cell, str) and cell.lower() in BLANK):
-        return None
-    if isinstance(cell, str):
-        sound = NUMBER.fullmatch(cell) is not None
-    else:
-        sound = isinstance(cell, int | float | Decimal) and not isinstance(cell, bool)
-    shown = f"'{str(cell)[:40]}'"
-    if not sound:
-        hint = "write numbers without separators, units or signs like % and $"
-        raise table.fault(row, column, f"{shown} is not a number", hint)
-    try:
-        value = float(cell)
-    except OverflowError:
-        value = math.inf
-    if math.isnan(value):
-        return None
-    if abs(value) > NUMBER_LIMIT:
-        hint = f"numbers up to {NUMBER_LIMIT:.0e} are read"
-        raise table.fault(row, column, f"{shown} is infinite or too large", hint)
-    return value
-
-
-def _day(table: Table, row: int, column: str) -> date:
-    cell = table.cells[column][row]
-    try:
-        moment = datetime.fromisoformat(cell.strip()) if isinstance(cell, str) else cell
-    except ValueError:
-        moment = None
-    if isinstance(moment, datetime):
-        if moment.time() != datetime.min.time():
-            raise table.fault(row, column, f"{cell} is not a whole day", "write dates as 2026-01-31")
-        moment = moment.date()
-    if not isinstance(moment, date) or not 1900 <= moment.year <= 2200:
-        raise table.fault(row, column, f"{str(cell)[:40]!r} is not a date", "write dates as 2026-01-31")
-    return moment
 
 
 def _check_dates(table: Table, order: list[int], days: list[date], spec: FitSpec) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,9 @@ from ..errors import DataError, SpecError
 
 BYTES_LIMIT = 50_000_000
 ROWS_LIMIT = 1_000_000
+NUMBER_LIMIT = 1e15
+BLANK = {"", "nan", "na", "n/a", "null", "none"}
+NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
 Wanted = Mapping[str, tuple[str | int, ...]]
 
@@ -36,6 +43,32 @@ class Table:
 
 def read(path: Path, wanted: Wanted) -> Table:
     """Read the wanted columns, each with the config field that names it; see `history.load_history`."""
+    raw = _bytes(path)
+    if _is_parquet(path, raw):
+        return _read_parquet(raw, str(path), wanted)
+    return _read_csv(raw, str(path), wanted)
+
+
+def columns(path: Path) -> list[str]:
+    """Names of a file's columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = _bytes(path)
+    if not _is_parquet(path, raw):
+        text = _text(raw, str(path))
+        return next(csv.reader(io.StringIO(text, newline="")), [])
+    try:
+        return [str(name) for name in pq.ParquetFile(pa.BufferReader(raw)).schema_arrow.names]
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise _broken_parquet(error, str(path)) from None
+
+
+def _is_parquet(path: Path, raw: bytes) -> bool:
+    return raw[:4] == b"PAR1" or path.suffix.lower() in (".parquet", ".pq")
+
+
+def _bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > BYTES_LIMIT:
@@ -50,12 +83,11 @@ def read(path: Path, wanted: Wanted) -> Table:
         raise DataError(reason[0].lower() + reason[1:], "check the path", file=str(path)) from None
     if not raw.strip():
         raise DataError("the file is empty", "export it again", file=str(path))
-    if raw[:4] == b"PAR1" or path.suffix.lower() in (".parquet", ".pq"):
-        return _read_parquet(raw, str(path), wanted)
-    return _read_csv(raw, str(path), wanted)
+    return raw
 
 
-def _check_columns(header: Sequence[str], wanted: Wanted, file: str) -> None:
+def check_columns(header: Sequence[str], wanted: Wanted, file: str) -> None:
+    """Raise unless every wanted column is there once."""
     for column, field in wanted.items():
         if column not in header:
             near = difflib.get_close_matches(column, header, n=3, cutoff=0.5) or list(header)[:12]
@@ -68,7 +100,7 @@ def _check_columns(header: Sequence[str], wanted: Wanted, file: str) -> None:
             raise DataError("the column stands twice in the file", "keep one", path=(column,), file=file)
 
 
-def _read_csv(raw: bytes, file: str, wanted: Wanted) -> Table:
+def _text(raw: bytes, file: str) -> str:
     for what, start in (("a spreadsheet or zip file", b"PK\x03\x04"), ("compressed", b"\x1f\x8b")):
         if raw.startswith(start):
             raise DataError(f"the file is {what}, not CSV or Parquet", "save it as CSV, UTF-8", file=file)
@@ -80,11 +112,16 @@ def _read_csv(raw: bytes, file: str, wanted: Wanted) -> Table:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError("the file holds a NUL byte", "export it again as CSV, UTF-8", line=line, file=file)
+    return text
+
+
+def _read_csv(raw: bytes, file: str, wanted: Wanted) -> Table:
+    text = _text(raw, file)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, places = [], []
     try:
         header = next(reader)
-        _check_columns(header, wanted, file)
+        check_columns(header, wanted, file)
         spots = {column: header.index(column) for column in wanted}
         for row in reader:
             if not row:
@@ -110,14 +147,18 @@ def _read_parquet(raw: bytes, file: str, wanted: Wanted) -> Table:
 
     try:
         source = pq.ParquetFile(pa.BufferReader(raw))
-        _check_columns(list(source.schema_arrow.names), wanted, file)
+        check_columns(list(source.schema_arrow.names), wanted, file)
         _check_rows(int(source.metadata.num_rows), file)
         content = source.read(columns=list(wanted))
         cells = {column: content.column(column).to_pylist() for column in wanted}
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        first = (str(error).strip().splitlines() or ["unreadable"])[0].rstrip(".")
-        raise DataError(f"not a whole Parquet file: {first}", "export it again", file=file) from None
+        raise _broken_parquet(error, file) from None
     return Table(file, cells, list(range(1, len(cells[next(iter(wanted))]) + 1)), False)
+
+
+def _broken_parquet(error: Exception, file: str) -> DataError:
+    first = (str(error).strip().splitlines() or ["unreadable"])[0].rstrip(".")
+    return DataError(f"not a whole Parquet file: {first}", "export it again", file=file)
 
 
 def _check_rows(rows: int, file: str) -> None:
@@ -127,3 +168,46 @@ def _check_rows(rows: int, file: str) -> None:
         raise DataError(
             f"the file has {rows:,} rows; at most {ROWS_LIMIT:,} are read", "keep one brand's rows", file=file
         )
+
+
+def cell_number(table: Table, row: int, column: str) -> float | None:
+    """A cell as a number; None if it is blank."""
+    cell = table.cells[column][row]
+    if isinstance(cell, str):
+        cell = cell.strip(" \t")
+    if cell is None or (isinstance(cell, str) and cell.lower() in BLANK):
+        return None
+    if isinstance(cell, str):
+        sound = NUMBER.fullmatch(cell) is not None
+    else:
+        sound = isinstance(cell, int | float | Decimal) and not isinstance(cell, bool)
+    shown = f"'{str(cell)[:40]}'"
+    if not sound:
+        hint = "write numbers without separators, units or signs like % and $"
+        raise table.fault(row, column, f"{shown} is not a number", hint)
+    try:
+        value = float(cell)
+    except OverflowError:
+        value = math.inf
+    if math.isnan(value):
+        return None
+    if abs(value) > NUMBER_LIMIT:
+        hint = f"numbers up to {NUMBER_LIMIT:.0e} are read"
+        raise table.fault(row, column, f"{shown} is infinite or too large", hint)
+    return value
+
+
+def cell_day(table: Table, row: int, column: str) -> date:
+    """A cell as a date."""
+    cell = table.cells[column][row]
+    try:
+        moment = datetime.fromisoformat(cell.strip()) if isinstance(cell, str) else cell
+    except ValueError:
+        moment = None
+    if isinstance(moment, datetime):
+        if moment.time() != datetime.min.time():
+            raise table.fault(row, column, f"{cell} is not a whole day", "write dates as 2026-01-31")
+        moment = moment.date()
+    if not isinstance(moment, date) or not 1900 <= moment.year <= 2200:
+        raise table.fault(row, column, f"{str(cell)[:40]!r} is not a date", "write dates as 2026-01-31")
+    return moment

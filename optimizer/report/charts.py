@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ FONT = "Arial, Helvetica, sans-serif"
 POINTS = 61
 MARGIN = 1.12
 REACH = 3.0
-LABEL_LENGTH = 46
+LABEL_LENGTH, LABEL_WIDTH = 46, 220
 STRETCH = 1.25
 # SI prefixes where an axis reaches 10,000; else plain numbers (SI would write a thousandth as "1m").
 PREFIXED = "datum.value == 0 ? '0' : replace(format(datum.value, '~s'), 'G', 'bn')"
@@ -64,8 +64,11 @@ def response_curves(view: View) -> list[CurveGroup]:
     """Draw what each line does for each KPI that is optimised, or that an optimised KPI is made of."""
     scenario = view.scenario
     grids = _spend_grids(view)
-    sampled = _sampled(view, grids)
-    spots = _sampled(view, np.stack([scenario.current, _planned(view)])).mean(axis=1)
+    today, planned = _flightings(view)
+    # (POINTS, D, K, L)
+    sampled = _sampled(view, planned, grids)
+    at = ((today, scenario.current), (planned, _planned(view)))
+    spots = np.array([_sampled(view, spread, row[None])[0].mean(axis=0) for spread, row in at])
     groups = []
     for kpi in _leaves(view):
         k = scenario.tree.leaves.index(kpi)
@@ -79,9 +82,19 @@ def response_curves(view: View) -> list[CurveGroup]:
     return groups
 
 
-def _sampled(view: View, grids: Floats) -> Floats:
+def _flightings(view: View) -> tuple[Simulator, Simulator]:
+    """What spend does as it is spread today, and as the plan spreads it."""
+    scenario = view.scenario
+    today = planned = Simulator.of(scenario)
+    if scenario.free:
+        beyond = today.unit.shape[1] - scenario.shares.shape[1]
+        unit = np.pad(_pattern(view) / scenario.price, ((0, 0), (0, beyond)))
+        planned = replace(today, unit=np.ascontiguousarray(unit))
+    return today, planned
+
+
+def _sampled(view: View, simulator: Simulator, grids: Floats) -> Floats:
     """Effects of each line at its own spends (POINTS, L), the others as planned: (POINTS, D, K, L)."""
-    simulator = Simulator.of(view.scenario)
     if simulator.links is None:
         return np.array([simulator.effects(row)[0] for row in grids])
     by_line = []
@@ -93,7 +106,14 @@ def _sampled(view: View, grids: Floats) -> Floats:
 
 
 def _planned(view: View) -> Floats:
-    return view.plan.spend.to_numpy(dtype=float)
+    return view.plan.totals.to_numpy(dtype=float)
+
+
+def _pattern(view: View) -> Floats:
+    """Share of each line's planned spend by period: (L, T); even where nothing is planned."""
+    planned = _planned(view)[:, None]
+    spread = np.divide(view.plan.by_period.to_numpy(dtype=float), np.where(planned > 0, planned, 1.0))
+    return np.where(planned > 0, spread, view.scenario.shares)
 
 
 def _leaves(view: View) -> list[str]:
@@ -111,7 +131,7 @@ def _leaves(view: View) -> list[str]:
 
 def _observed(view: View) -> Floats:
     """Observed spend range of each line as a total over the horizon at the plan's flighting: (L, 2)."""
-    peak = view.scenario.shares.max(axis=1)
+    peak = _pattern(view).max(axis=1)
     return np.asarray(view.scenario.response.observed / np.where(peak > 0, peak, np.nan)[:, None])
 
 
@@ -162,6 +182,35 @@ def _curve_figure(view: View, kpi: str, line: str, i: int, curve: pd.DataFrame, 
 
 TODAY = {"shape": "circle", "filled": False, "size": 90, "color": INK, "strokeWidth": 2}
 PLAN = {"shape": "diamond", "filled": True, "size": 130, "color": ORANGE, "opacity": 1.0}
+
+
+def flighting_chart(view: View) -> Figure | None:
+    """Draw when each line spends: lines by periods, the darker the more of the line's largest period."""
+    import altair as alt
+
+    if not view.flighting:
+        return None
+    starts = view.data["flighting"]["periods"]
+    cells = [
+        {"line": clean(row["line"]), "period": start, "part": spend / row["peak"] if row["peak"] else 0.0}
+        for row in view.flighting
+        for start, spend in zip(starts, row["spend"], strict=True)
+    ]
+    names = [clean(row["line"]) for row in view.flighting]
+    shown = starts[:: max(1, -(-len(starts) // 13))]
+    shades = alt.Scale(domain=[0, 1], range=["#FFFFFF", BLUE], interpolate="rgb")
+    chart = (
+        alt.Chart(pd.DataFrame(cells))
+        .mark_rect()
+        .encode(
+            x=alt.X("period:O", sort=starts, title=None, axis=alt.Axis(values=shown, labelAngle=-45)),
+            y=alt.Y("line:N", sort=names, title=None, axis=alt.Axis(labelLimit=LABEL_WIDTH)),
+            color=alt.Color("part:Q", scale=shades, legend=None),
+        )
+        .properties(width=760, height=90 + 22 * len(view.flighting))
+    )
+    peaks = (f"{row['line']} most in {starts[row['spend'].index(row['peak'])]}" for row in view.flighting)
+    return Figure("Flighting", _svg(chart, f"Spend by line and period: {'; '.join(peaks)}."))
 
 
 def front_charts(view: View) -> list[Figure]:

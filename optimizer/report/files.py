@@ -69,6 +69,11 @@ def resolved_text(scenario: Scenario, directory: Path) -> str:
             data["response"]["file"] = Path(os.path.relpath(source, directory.resolve())).as_posix()
         except ValueError:  # another drive
             data["response"]["file"] = source.as_posix()
+    return yaml_text(data)
+
+
+def yaml_text(data: Mapping[str, Any]) -> str:
+    """Return plain data as YAML that is read again."""
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
@@ -77,7 +82,7 @@ def resolved_text(scenario: Scenario, directory: Path) -> str:
     # An object met twice would be written as an alias, which is not read.
     yaml.representer.ignore_aliases = lambda *_: True
     buffer = io.StringIO()
-    yaml.dump(data, buffer)
+    yaml.dump(dict(data), buffer)
     return buffer.getvalue()
 
 
@@ -96,7 +101,7 @@ def check_directory(directory: Path) -> None:
             return
 
 
-def write_all(directory: Path, files: Mapping[str, str]) -> None:
+def write_all(directory: Path, files: Mapping[str, str | bytes]) -> None:
     """Write files into a directory: all to temporary names first, then each renamed into place.
 
     Parameters
@@ -104,7 +109,7 @@ def write_all(directory: Path, files: Mapping[str, str]) -> None:
     directory : Path
         Made if it does not exist, and removed again if writing fails.
     files : mapping
-        Text by file name.
+        Text or bytes by file name.
 
     Raises
     ------
@@ -116,7 +121,7 @@ def write_all(directory: Path, files: Mapping[str, str]) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            parts[name].write_bytes(text.encode("utf-8"))
+            parts[name].write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
         for name, part in parts.items():
             part.replace(directory / name)
     except OSError as error:

@@ -11,6 +11,7 @@ from .formats import DASH, between, clean, number, percent
 from .tables import block, columns, print_warnings, two
 
 if TYPE_CHECKING:
+    from ..evidence.checks import Report
     from ..evidence.fit import Fit
     from ..evidence.history import FitSpec, History
 
@@ -108,3 +109,15 @@ def print_history(console: Console, history: History, spec: FitSpec) -> None:
     print_warnings(console, history.repairs, "Filled or left aside on reading, as the config asks")
     console.print()
     console.print(Text(f"{clean(history.file)} is sound.", style="green"))
+
+
+def print_data_findings(console: Console, report: Report) -> None:
+    """Print everything a check of a history found, errors first."""
+    if not report.findings:
+        return
+    errors = sum(finding.level == "error" for finding in report.findings)
+    console.print()
+    console.print(Text(f"{len(report.findings)} findings, {errors} of them errors", style="bold"))
+    for finding in report.findings:
+        style = {"error": "red", "warning": "yellow"}.get(finding.level, "")
+        console.print(Text(clean(finding), style=style), soft_wrap=True)

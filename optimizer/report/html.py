@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from . import formats
-from .charts import front_charts, response_curves
+from .charts import flighting_chart, front_charts, response_curves
 from .view import View
 
 
@@ -51,6 +51,9 @@ def render(view: View) -> str:
         for group in response_curves(view)
     ]
     fronts = [{"caption": f.caption, "svg": Markup(f.svg)} for f in front_charts(view)]
+    calendar = flighting_chart(view)
     largest = max([row["plan"] for row in view.lines] + [row["current"] for row in view.lines]) or 1.0
     template = environment.get_template("report.html")
-    return template.render(view=view, curves=groups, fronts=fronts, largest=largest)
+    return template.render(
+        view=view, curves=groups, fronts=fronts, calendar=calendar and Markup(calendar.svg), largest=largest
+    )

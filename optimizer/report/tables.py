@@ -15,6 +15,8 @@ from .formats import between, between_percent, chance, clean, number, percent, r
 from .view import View
 
 BEYOND = {"above": " ▲", "below": " ▼", "": ""}
+# Heights of a strip that shows spend by period, and how many of them fit.
+BLOCKS, STRIP = " ▁▂▃▄▅▆▇█", 32
 COLOUR = {"better": "green", "worse": "red", "": ""}
 
 
@@ -22,6 +24,8 @@ def print_plan(console: Console, view: View) -> None:
     """Print a plan: outcomes, allocation, what stops more, scale, claims, proof and warnings."""
     print_title(console, view)
     parts = [_outcomes(view), _allocation(view), _limits(view)]
+    if view.flighting:
+        parts.insert(2, _flighting(view))
     if view.scale or view.tradeoff:
         parts.append(_scale(view))
     if view.data["claims"]:
@@ -177,6 +181,24 @@ def _allocation(view: View) -> RenderableType:
     beyond = any(row["beyond_observed"] for row in view.lines)
     foot = "▲ above, ▼ below any spend a period that was observed" if beyond else ""
     return block(f"Where the money goes, {view.currency}", table, foot)
+
+
+def _flighting(view: View) -> RenderableType:
+    starts = view.data["flighting"]["periods"]
+    table = columns("Line", "Most a period", "In", "From first to last period")
+    table.columns[-1].justify = "left"
+    for row in view.flighting:
+        when = starts[row["spend"].index(row["peak"])] if row["peak"] else ""
+        table.add_row(clean(row["line"]), number(row["peak"]), when, Text(_strip(row["spend"])))
+    return block(f"When the money is spent, {view.currency}", table)
+
+
+def _strip(spend: Sequence[float]) -> str:
+    """Draw a series as a strip of blocks, each as high as the largest value it stands for."""
+    width = -(-len(spend) // STRIP)
+    parts = [max(spend[i : i + width]) for i in range(0, len(spend), width)]
+    top = max(parts) or 1.0
+    return "".join(BLOCKS[min(len(BLOCKS) - 1, round(part / top * (len(BLOCKS) - 1)))] for part in parts)
 
 
 def _limits(view: View) -> RenderableType:

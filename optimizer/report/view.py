@@ -135,6 +135,14 @@ class View:
             for row in self.data["allocation"]
         ]
 
+    @cached_property
+    def flighting(self) -> list[Row]:
+        """Lines with their ``spend`` in every period and its ``peak``, where the plan chose it; else nothing."""
+        found = self.data["flighting"]
+        if found is None:
+            return []
+        return [{"line": line, "spend": spend, "peak": max(spend)} for line, spend in found["spend"].items()]
+
     @property
     def rules(self) -> list[Row]:
         """Rules and floors, those that bind first."""
@@ -147,7 +155,7 @@ class View:
         return found
 
     def _totals(self) -> Row:
-        current, plan = float(self.scenario.current.sum()), float(self.plan.spend.sum())
+        current, plan = float(self.scenario.current.sum()), float(self.plan.totals.sum())
         change = plan / current - 1.0 if current else None
         return {"current": current, "plan": plan, "difference": plan - current, "change": change}
 

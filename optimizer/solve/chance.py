@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
 from ..preferences import Floor, measure
-from ..simulate import kpi_values
+from ..simulate import Simulator, kpi_values
+from .cells import problem_of
 from .problem import Goal, Problem
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def solve_with_chances(
     """
     chances = chance_floors(scenario)
     others: Floors = {k: v for k, v in scenario.spec.preferences.floors.items() if k not in chances}
-    free = Problem(scenario, floors=others)
+    free = problem_of(scenario, floors=others)
     relaxed = solve(free)
     spend = free.spend(relaxed[0].z)
     if _kept(scenario, chances, spend):
@@ -79,7 +80,7 @@ def solve_with_chances(
             for name, floor in chances.items()
         }
         try:
-            problem = Problem(scenario, floors=others | levels)
+            problem = problem_of(scenario, floors=others | levels)
             found = solve(problem)
         except (InfeasibleError, SolverError):
             # Out of reach, or reached by next to no plan: ask for less.
@@ -101,7 +102,7 @@ def solve_with_chances(
 
 
 def _draws(scenario: Scenario, name: str, spend: Floats) -> Floats:
-    leaves = Problem(scenario, floors={}).simulator.outcomes(spend[None])
+    leaves = Simulator.of(scenario).outcomes(spend[None])
     return kpi_values(scenario, leaves, spend[None])[name][0]
 
 

@@ -16,9 +16,10 @@ from ..constraints import Polyhedron, Switches
 from ..errors import InfeasibleError
 from ..preferences import Floor, bound, floor_label, measure
 from ..simulate import kpi_values
+from .cells import problem_of
 from .chance import chance_floors
-from .convex import ConvexSolver
-from .problem import Goal, Problem
+from .flighting import concave_route
+from .problem import Goal
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -223,10 +224,10 @@ def _floors_kept(scenario: Scenario, names: list[str], rows: list[int]) -> bool:
         switches=None,
     )
     limits = {name: scenario.spec.preferences.floors[name] for name in names}
-    problem = Problem(replace(scenario, polyhedron=part), floors=limits)
+    problem = problem_of(replace(scenario, polyhedron=part), floors=limits)
     problem.objectives, problem.floors = problem.floors, ()
     goal = Goal(np.zeros(len(names)), np.zeros(len(names)))
-    return bool(ConvexSolver(problem).maximise(goal, 1e-7).proof.bound >= -1e-9)
+    return bool(concave_route(scenario)(problem).maximise(goal, 1e-7).proof.bound >= -1e-9)
 
 
 def best_level(scenario: Scenario, name: str, floors: dict[str, float | Floor]) -> float | None:
@@ -238,11 +239,11 @@ def best_level(scenario: Scenario, name: str, floors: dict[str, float | Floor]) 
     level, reached = bound(limit), None
     for _ in range(DINKELBACH):
         moved = limit.model_copy(update={"value": level}) if isinstance(limit, Floor) else level
-        problem = Problem(scenario, floors={**floors, name: moved})
+        problem = problem_of(scenario, floors={**floors, name: moved})
         own = problem.floors[-1]
         problem.objectives, problem.floors = (own,), problem.floors[:-1]
         try:
-            point = ConvexSolver(problem).maximise(Goal(np.ones(1)), 1e-7)
+            point = concave_route(scenario)(problem).maximise(Goal(np.ones(1)), 1e-7)
         except InfeasibleError:
             return None
         spend = problem.spend(point.z)[None]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..preferences import check_range
+from .cells import problem_of
 from .problem import Goal, Problem
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Any]) -> Scenar
     asked = [name for name in scenario.objectives if scale.get(name) == "payoff"]
     if not asked:
         return scenario
-    problem = Problem(scenario, floors={})
+    problem = problem_of(scenario, floors={})
     table = np.array([point.u for point in payoff_points(problem, solver(problem).maximise)])
     pinned = {}
     for column, form in enumerate(problem.objectives):

@@ -25,6 +25,8 @@ Ints = NDArray[np.int64]
 # HiGHS ends within its feasibility tolerances, 1e-9, of the true optimum: this share is added to its bound.
 MARGIN = 1e-7
 FAR = 1e4
+# How near to where a curve rises infinitely steeply a grid point is put, as a share of what is open there.
+BESIDE = 1e-2
 OPTIONS = {
     "output_flag": False,
     "mip_rel_gap": 0.0,
@@ -79,7 +81,7 @@ class PiecewiseModel:
 
     def learn(self, z: Floats) -> int:
         """Add a plan (L,) to the tables, and tangents of floors over the worst draws; count new points."""
-        new = sum(self.tables.add(line, float(at)) for line, at in enumerate(z))
+        new = sum(self.tables.add(line, self._telling(line, float(at))) for line, at in enumerate(z))
         tails = [index for index, form in enumerate(self.problem.floors) if form.tail is not None]
         if tails:
             state = self.problem.state(self.problem.beside(z))
@@ -87,6 +89,19 @@ class PiecewiseModel:
                 rises = state.room_rises[index]
                 self._tails.append((index, rises, float(state.room[index] - rises @ state.z)))
         return new
+
+    def _telling(self, line: int, z: float) -> float:
+        """Where a grid point says most about a line near ``z``.
+
+        Some curves rise infinitely steeply from zero. There a grid point holds nothing down, one beside it does.
+        """
+        n = int(self.tables.count[line])
+        grid = self.tables.grid[line, :n]
+        at = int(np.searchsorted(grid, z, side="right")) - 1
+        endless = at < n - 1 and bool(np.isinf(self.tables.lines[:, line, OVER_LEFT, at]).any())
+        if endless and z - grid[at] <= BESIDE * (grid[at + 1] - grid[at]):
+            return float(grid[at] + BESIDE * (grid[at + 1] - grid[at]))
+        return z
 
     def maximise(self, goal: Goal, gap: float, seconds: float) -> tuple[Floats, NDArray[np.bool_], float]:
         """Solve for a goal.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..scenario import Scenario
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # Some curves rise infinitely steeply at zero: slopes are taken just beside it.
 BESIDE_ZERO = 1e-9
@@ -140,6 +141,8 @@ class Problem:
     ----------
     order : (L,) int
         Scenario positions of the lines in name order.
+    columns : (L,) int
+        Columns of the scenario's polyhedron in the order of z.
     money : float
         Currency per unit of z.
     A, b, equal : (M, L), (M,), (M,)
@@ -165,14 +168,15 @@ class Problem:
         self.scenario = scenario
         self.simulator = Simulator.of(scenario)
         self.order = np.array(sorted(range(len(scenario.lines)), key=lambda i: scenario.lines[i]))
+        self.columns = self._columns()
         self.money = scenario.spec.constraints.budget.amount or 1.0
-        self.A = scenario.polyhedron.A.toarray()[:, self.order]
+        self.A = self._matrix()
         self.b = scenario.polyhedron.b / self.money
         self.equal = scenario.polyhedron.equal
         self.boxed = False
         self.lower, self.upper = self._natural_box()
         self.pinned = self.upper <= BESIDE_ZERO
-        most = self._raw(self.upper)[0].mean(axis=0).sum(axis=1)
+        most = self._most(self.upper)
         self.size = np.where(most > 0, most, 1.0)
         self.curved = ""
         ends = scenario.spec.preferences.scale if scale is None else scale
@@ -186,6 +190,17 @@ class Problem:
         held.lower, held.upper, held.boxed, held.pinned = lower, upper, True, upper <= BESIDE_ZERO
         return held
 
+    def _columns(self) -> Ints:
+        return self.order
+
+    def _matrix(self) -> Any:
+        return self.scenario.polyhedron.A.toarray()[:, self.columns]
+
+    def _most(self, z: Floats) -> Floats:
+        """Each additive KPI's effects at z, mean over draws: (K,) KPI units."""
+        most: Floats = self._raw(z)[0].mean(axis=0).sum(axis=1)
+        return most
+
     def _natural_box(self) -> tuple[Floats, Floats]:
         scenario = self.scenario
         lower, upper = scenario.polyhedron.box()
@@ -197,7 +212,7 @@ class Problem:
                 f"'{scenario.lines[worst]}' must spend at least {low:,.10g} and at most {high:,.10g}",
                 "loosen its min, max, change limit or the budget",
             )
-        return lower[self.order] / self.money, upper[self.order] / self.money
+        return lower[self.columns] / self.money, upper[self.columns] / self.money
 
     def _raw(self, z: Floats) -> tuple[Floats, Floats]:
         """Effects in KPI units and slopes by z: (D, K, L) each, in name order."""
@@ -225,14 +240,14 @@ class Problem:
         return State(z, u, rises, room, room_rises, effects)
 
     def spend(self, z: Floats) -> Floats:
-        """Currency by line, in the scenario's order."""
+        """Currency in the scenario's order, as simulation takes a plan: (L,)."""
         spend = np.empty(len(z))
-        spend[self.order] = z * self.money
+        spend[self.columns] = z * self.money
         return spend
 
     def scaled(self, spend: Floats) -> Floats:
         """Scaled spend in name order, from currency in the scenario's order."""
-        return np.asarray(spend, dtype=float)[self.order] / self.money
+        return np.asarray(spend, dtype=float).reshape(-1)[self.columns] / self.money
 
     def slack(self, z: Floats) -> Floats:
         """Room in each row of the polyhedron, minus the miss in equality rows: (M,)."""
@@ -267,6 +282,7 @@ class Problem:
         else:
             worst, best = float(ends[0]), float(ends[1])
         span = best - worst
+        self._refuse_synergy(name, kpis)
         self._look_for_curves(name, kpis / span)
         return Form(name, kpis / span, spend / span, (float(constants.mean()) - worst) / span, span, worst)
 
@@ -289,6 +305,7 @@ class Problem:
         kpis, spend, constants = self._parts(affine * (1.0 if rising else -1.0))
         size = float(np.abs(kpis).sum() + abs(spend) + abs(constants.mean())) or 1.0
         label = floor_label(name, limit, rising)
+        self._refuse_synergy(label, kpis)
         self._look_for_curves(label, kpis)
         tail = None
         if isinstance(limit, Floor):
@@ -297,17 +314,20 @@ class Problem:
         mean = float(constants.mean())
         return Form(label, kpis / size, spend / size, mean, per_unit / size, 0.0, tail, constants)
 
+    def _refuse_synergy(self, name: str, kpis: Floats) -> None:
+        counted = {self.scenario.tree.leaves[k] for k in np.flatnonzero(kpis)}
+        for kpi, giver, taker in self.scenario.response.synergy.pairs:
+            if kpi in counted:
+                raise SolverError(
+                    f"no route can prove the best plan for '{name}' yet: line '{giver}' multiplies what line "
+                    f"'{taker}' does for {kpi}",
+                    "drop this synergy, or this objective or floor; any plan can still be simulated",
+                )
+
     def _look_for_curves(self, name: str, kpis: Floats) -> None:
         """Remember the first response that makes a form anything but concave."""
         concave = self.scenario.response.concave()[:, self.order]
         for k in np.flatnonzero(kpis):
-            for kpi, giver, taker in self.scenario.response.synergy.pairs:
-                if kpi == self.scenario.tree.leaves[k]:
-                    raise SolverError(
-                        f"no route can prove the best plan for '{name}' yet: line '{giver}' multiplies what line "
-                        f"'{taker}' does for {kpi}",
-                        "drop this synergy, or this objective or floor; any plan can still be simulated",
-                    )
             bad = ~self.straight[k] if kpis[k] < 0 else ~concave[k]
             if bad.any() and not self.curved:
                 line = self.scenario.lines[self.order[int(np.argmax(bad))]]

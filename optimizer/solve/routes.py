@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import InfeasibleError
+from ..errors import InfeasibleError, SolverError
 
 if TYPE_CHECKING:
     from ..front import Front
@@ -26,7 +27,8 @@ def solve(
     *,
     tolerance: float = TOLERANCE,
     route: Route | None = None,
-    time_limit: float = TIME_LIMIT,
+    time_limit: float | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Plan:
     """Find the best plan under the scenario's stated preferences.
 
@@ -39,9 +41,11 @@ def solve(
         could add to the KPI with the whole budget each.
     route : "separable", "convex" or "mixed_integer", optional
         The solver module, for who knows better; picked from the scenario's structure unless given.
-    time_limit : float
-        Seconds for one solve of the mixed-integer route, the only one that may take long. The best plan so far is
-        then returned, and its certificate tells the gap.
+    time_limit : float, optional
+        Seconds after which a search over periods (free flighting) or over choices (S-shaped curves, on/off rules)
+        ends with the best plan found, its certificate telling the gap; `TIME_LIMIT` a solve unless given.
+    progress : callable, optional
+        Called by a search over periods with the share of the work done, 0 to 1.
 
     Returns
     -------
@@ -53,10 +57,12 @@ def solve(
     InfeasibleError
         If no plan keeps every rule and floor; it names a smallest set of rules in conflict and what would mend it.
     SolverError
-        If the problem is outside what the routes can prove, or what a route asked for by name can.
+        If the problem is outside what the routes can prove, or what a route asked for by name can, or time is up
+        before there is any plan.
     """
+    deadline = None if time_limit is None else time.monotonic() + time_limit
     try:
-        return _solve(scenario, tolerance, partial(pick_route, route=route, seconds=time_limit))
+        return _solve(scenario, tolerance, partial(pick_route, route=route, deadline=deadline, progress=progress))
     except InfeasibleError as error:
         from .conflict import explain_infeasible
 
@@ -64,9 +70,9 @@ def solve(
 
 
 def _solve(scenario: Scenario, tolerance: float, solver: Callable[[Problem], Solver]) -> Plan:
+    from .cells import problem_of
     from .chance import chance_floors, solve_with_chances
     from .payoff import freeze_scale
-    from .problem import Problem
     from .tradeoff import make_plan, maximise_preferences
 
     scenario = freeze_scale(scenario, solver)
@@ -78,7 +84,7 @@ def _solve(scenario: Scenario, tolerance: float, solver: Callable[[Problem], Sol
         return solver(problem).maximise(goal, tolerance).proof.bound
 
     if not chance_floors(scenario):
-        problem = Problem(scenario)
+        problem = problem_of(scenario)
         return make_plan(problem, *best(problem), tolerance)
     problem, point, goal, free = solve_with_chances(scenario, best, bound)
     # Of the earlier priorities nothing is proven where the floors were asked for.
@@ -86,19 +92,34 @@ def _solve(scenario: Scenario, tolerance: float, solver: Callable[[Problem], Sol
     return make_plan(problem, point, goal, tolerance, known)
 
 
-def pick_route(problem: Problem, route: Route | None = None, seconds: float = TIME_LIMIT) -> Solver:
+def pick_route(
+    problem: Problem,
+    route: Route | None = None,
+    deadline: float | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Solver:
     """Return the solver for a problem's structure, or the one asked for.
 
     Raises
     ------
     SolverError
-        If the one asked for cannot take the problem.
+        If the one asked for cannot take the problem, or for on/off rules under free flighting.
     """
+    from .cells import CellProblem
     from .convex import ConvexSolver
+    from .flighting import FlightingSolver
     from .mixed_integer import MixedIntegerSolver
     from .separable import SeparableSolver, budget_of
 
     switched = problem.scenario.polyhedron.switches is not None
+    if isinstance(problem, CellProblem):
+        if switched or route is not None:
+            raise SolverError(
+                "no other route, and none with on/off rules, takes free flighting",
+                "drop the route, minimum_if_on and most_on, or give the flighting",
+            )
+        return FlightingSolver(problem, deadline, progress)
+    seconds = TIME_LIMIT if deadline is None else max(deadline - time.monotonic(), 0.0)
     if route is None:
         general: Route = "mixed_integer" if switched or problem.curved else "convex"
         route = "separable" if budget_of(problem) is not None else general
@@ -142,8 +163,12 @@ def frontier(
     """
     from .frontier import find_front
 
+    if scenario.free:
+        raise SolverError("no route finds a front under free flighting", "give the flighting for the front: flat")
     try:
-        return find_front(scenario, tolerance, partial(pick_route, seconds=time_limit), time_limit, progress)
+        return find_front(
+            scenario, tolerance, partial(pick_route, deadline=time.monotonic() + time_limit), time_limit, progress
+        )
     except InfeasibleError as error:
         from .conflict import explain_infeasible
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from ..plan import Certificate, Plan
+from ..plan import Certificate, Plan, labelled
 from .payoff import TIE_BREAK
 from .problem import Goal, Problem
 
@@ -83,7 +82,6 @@ def make_plan(problem: Problem, point: Point, goal: Goal, tolerance: float, know
     not, a bound on the last priority says nothing of the plan.
     """
     scenario = problem.scenario
-    spend = pd.Series(problem.spend(point.z), index=pd.Index(scenario.lines, name="line"), name="spend")
     value, bound, unit, measure = _in_units(problem, point, goal)
     gap = abs(bound - value) if measure in ("scale", "steps") else abs(bound - value) / max(abs(bound), 1e-300)
     if not known:
@@ -97,7 +95,7 @@ def make_plan(problem: Problem, point: Point, goal: Goal, tolerance: float, know
     for form, dual in zip(problem.floors, point.proof.floors, strict=True):
         prices[form.name] = unit * float(dual) * form.unit
     certificate = Certificate("global" if proven else "none", value, bound, gap, measure, point.route, point.why)
-    return Plan(scenario, spend, certificate, prices)
+    return Plan(scenario, labelled(scenario, problem.spend(point.z)), certificate, prices)
 
 
 def _in_units(problem: Problem, point: Point, goal: Goal) -> tuple[float, float, float, str]:
