@@ -130,7 +130,9 @@ class Source:
 
         if self.kind == "parquet":
             with pq.ParquetFile(file) as reader:
-                yield from reader.iter_batches(batch_size=BATCH, columns=only, use_threads=False)
+                # One row group after the other: read as a whole, all of those read before stay in memory.
+                for group in range(reader.num_row_groups):
+                    yield from reader.iter_batches(BATCH, row_groups=[group], columns=only, use_threads=False)
             return
         convert = csv.ConvertOptions(
             column_types=dict.fromkeys(self.names, pa.string()),
