@@ -4,6 +4,7 @@ Heavy libraries (cvxpy, numba, xarray, altair) load where they are first used, s
 stays quick.
 """
 
+from .batch import Reallocation, reallocate
 from .budget import BudgetCurve, budget_curve, budget_for
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
@@ -11,6 +12,7 @@ from .front import Front
 from .lint import Finding, lint
 from .plan import Certificate, Plan
 from .reach import Reach, reachability
+from .recommend import Recommendation, recommend
 from .response import ResponseModel
 from .scenario import Scenario
 from .simulate import simulate
@@ -28,6 +30,8 @@ __all__ = [
     "OptimizerError",
     "Plan",
     "Reach",
+    "Reallocation",
+    "Recommendation",
     "ResponseModel",
     "Scenario",
     "SolverError",
@@ -39,6 +43,8 @@ __all__ = [
     "implied_tradeoff",
     "lint",
     "reachability",
+    "reallocate",
+    "recommend",
     "simulate",
     "solve",
 ]

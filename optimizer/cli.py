@@ -181,6 +181,35 @@ def fit(
     _say_where(console, out, ("response.nc", "fit.json"))
 
 
+@app.command(epilog=CSV_NOTE)
+def reallocate(
+    accounts: Annotated[
+        Path, typer.Argument(metavar="ACCOUNTS", help="Lines of accounts: CSV or Parquet, a file or a folder.")
+    ],
+    rules: Annotated[Path, typer.Option("--rules", metavar="RULES", help="What all keep to, a YAML file.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="parquet or csv; both unless given.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Chunks worked on at a time; one a core unless given.")
+    ] = None,
+) -> None:
+    """Recommend a split of its budget to every account; run again after an interruption, it goes on."""
+    from .batch import reallocate as run
+    from .report.batches import print_batch
+
+    with _counted("Accounts") as progress:
+        found = run(
+            accounts, rules, out=out, formats=formats or ("parquet", "csv"), threads=threads, progress=progress
+        )
+    console = _console()
+    print_batch(console, found)
+    _say_where(console, out, ("accounts/", "lines/", "moves/", "failed/", "summary.json"))
+    if found.summary["failed"]:
+        raise typer.Exit(FINDING)
+
+
 @app.command("import")
 def import_(
     source: Annotated[Source, typer.Argument(metavar="SOURCE", help="meridian, pymc-marketing, robyn or points.")],
@@ -361,6 +390,26 @@ def _progress(label: str) -> Iterator[Callable[[float], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=1.0)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def _counted(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many are done, the rate and the time left on stderr; nothing where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    rate = TextColumn("{task.fields[rate]}")
+    columns: list[Any] = [TextColumn(label), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None, rate="")
+
+        def show(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield show
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from . import delay, documents, preferences, response
 from .constraints import ConstraintsSpec, Line, Polyhedron
+from .decisions import DecisionsSpec
 from .documents import Day, Document, Spec
 from .errors import DataError, OptimizerError, SpecError
 from .kpis import Kpi, KpiTree
@@ -36,6 +37,7 @@ def _currency(code: str) -> str:
     return code
 
 
+Currency = Annotated[str, AfterValidator(_currency)]
 Flighting = Annotated[
     Annotated[Literal["flat", "free"], Tag("word")]
     | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
@@ -81,7 +83,7 @@ class ScenarioSpec(Spec):
     """
 
     name: Name
-    currency: Annotated[str, AfterValidator(_currency)]
+    currency: Currency
     horizon: Horizon
     lines: Annotated[list[Line], Field(min_length=1)]
     flighting: Flighting = "flat"
@@ -91,6 +93,7 @@ class ScenarioSpec(Spec):
     response: ResponseSpec
     constraints: ConstraintsSpec
     preferences: PreferencesSpec = PreferencesSpec()
+    decisions: DecisionsSpec | None = None
     claims: list[Claim] = []
     notes: list[str] = []
     hash: str | None = None

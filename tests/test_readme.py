@@ -1,6 +1,8 @@
 """The README's examples run as they stand, and its figures are those of the shipped scenario."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,13 @@ def test_the_table_of_claims_is_what_is_computed() -> None:
         assert f"| {100 * outcomes.loc[kpi.replace(' ', '_'), 'change']:+.1f} % |" in row[kpi]
     rate = outcomes.loc["purchase_rate"]
     assert f"| {100 * rate['current']:.1f} % -> {100 * rate['expected']:.1f} % |" in row["purchase rate"]
+
+
+def test_the_batch_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accounts, rules = str(tmp_path / "accounts.parquet"), "scenarios/batch/rules.yaml"
+    assert "python scenarios/batch/generate.py accounts.parquet --accounts 1000" in TEXT
+    assert f"campaign-optimizer reallocate accounts.parquet --rules {rules}" in TEXT
+    generate = [sys.executable, "scenarios/batch/generate.py", accounts, "--accounts", "20"]
+    subprocess.run(generate, check=True)
+    assert main(["reallocate", accounts, "--rules", rules, "--out", str(tmp_path / "out")]) == 0
+    assert "20 of 20 accounts solved" in capsys.readouterr().out

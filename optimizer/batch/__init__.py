@@ -1,0 +1,217 @@
+"""Reallocate budgets for many accounts at once, in chunks: read, solved and written with bounded memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, SpecError
+from .reading import Source, chunks, index
+from .results import Chunk, total
+from .rules import RulesSpec, load_rules
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Reallocation:
+    """The result of a batch.
+
+    Attributes
+    ----------
+    summary : dict
+        Counts of accounts by level and route, and sums over the solved ones.
+    seconds : float
+        Time it took; chunks that an earlier run had finished are in ``kept``.
+    kept : int
+        Accounts whose results an earlier run had left.
+    directory : Path or None
+        Where the files are; without one the tables are held in memory.
+    """
+
+    summary: dict[str, Any]
+    seconds: float
+    kept: int
+    directory: Path | None
+    _parts: Sequence[Chunk] = field(default=(), repr=False)
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """One row a solved account: level and reasons, spend, gain, certificate, KPIs, risk, rules that bind.
+
+        ``gain``, ``most_gain`` (proven) and ``gap`` are in steps of the stated scale, or where none is stated as
+        shares of what all lines could do at their most. By KPI: ``today``, ``expected``, ``low`` and ``high``
+        (90 % interval over draws), ``change_low`` and ``change_high`` (the same of the change), ``p_better``;
+        null where there is a single draw.
+        """
+        return self._table("accounts").set_index("account")
+
+    @cached_property
+    def lines(self) -> pd.DataFrame:
+        """One row a line: spend today and planned, its range, what stops it, KPI units for the next 1,000."""
+        return self._table("lines").set_index(["account", "line"])
+
+    @cached_property
+    def moves(self) -> pd.DataFrame:
+        """One row a move: account, from, to, amount; no line where money comes from or goes to the budget."""
+        return self._table("moves")
+
+    @cached_property
+    def failed(self) -> pd.DataFrame:
+        """Accounts that could not be solved, and why."""
+        return self._table("failed").set_index("account")
+
+    def _table(self, kind: str) -> pd.DataFrame:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.directory is None:
+            return pa.concat_tables([part.tables[kind] for part in self._parts]).to_pandas()
+        files = sorted((self.directory / kind).glob("*.parquet"))
+        if not files:
+            raise DataError("holds no Parquet files", "ask for the format parquet", file=str(self.directory))
+        return pa.concat_tables([pq.read_table(file) for file in files]).to_pandas()
+
+
+def reallocate(
+    accounts: str | Path | pd.DataFrame,
+    rules: str | Path | Mapping[str, Any] | RulesSpec,
+    *,
+    out: str | Path | None = None,
+    formats: Sequence[str] = ("parquet", "csv"),
+    threads: int | None = None,
+    chunk: int | None = None,
+    progress: Progress | None = None,
+) -> Reallocation:
+    """Recommend a split of its budget to every account.
+
+    Parameters
+    ----------
+    accounts : path or DataFrame
+        One row a line of an account: ``account, line, current``, optionally ``min, max, observed_low,
+        observed_high``, and for each KPI ``<kpi>.kind`` and its parameters; by account ``tier, currency,
+        guardrail, data_quality``; further columns are attributes. A CSV or Parquet file, or a folder of either.
+    rules : path, mapping or RulesSpec
+        What all accounts keep to.
+    out : path, optional
+        Directory for the results. One that holds part of the same batch is gone on with.
+    formats : sequence of "parquet", "csv"
+        Of the files.
+    threads : int, optional
+        Chunks worked on at a time; as many as the machine has cores unless given. Never changes a result.
+    chunk : int, optional
+        Accounts a chunk; from the size of their rows unless given. Changes only how results are cut into files.
+    progress : callable, optional
+        Called with the accounts done and their number.
+
+    Raises
+    ------
+    SpecError
+        For rules that are unclear or impossible.
+    DataError
+        If the accounts cannot be read at all, or the directory holds results of other accounts or rules. An
+        account that cannot be solved is listed under ``failed`` instead.
+    """
+    from .columns import check_columns
+    from .scenarios import check_selectors
+    from .writing import FORMATS, Results, versions
+
+    began = time.perf_counter()
+    checked = load_rules(rules)
+    if not formats or set(formats) - set(FORMATS):
+        raise SpecError(f"formats {', '.join(formats) or 'are none'}", f"formats are: {', '.join(FORMATS)}")
+    for name, number in (("threads", threads), ("chunk", chunk)):
+        if number is not None and number < 1:
+            raise SpecError(f"{name} is {number}", "give 1 or more")
+    source = Source.of(accounts)
+    check_columns(source.names, checked, str(source.path))
+    check_selectors(source.names, checked, str(source.path))
+    found = index(source, chunk)
+    results = None
+    if out is not None:
+        manifest = {
+            "input": source.hash(),
+            "rules": checked.hash,
+            "chunk": found.chunk,
+            "formats": sorted(set(formats), key=FORMATS.index),
+            "versions": versions(),
+        }
+        results = Results.start(Path(out), manifest)
+    summaries: dict[int, dict[str, Any]] = {}
+    parts: dict[int, Chunk] = {}
+    for number in range(found.chunks if results else 0):
+        before = results.finished(number) if results else None
+        if before is not None:
+            summaries[number] = before
+    kept = sum(summary["accounts"] for summary in summaries.values())
+    done, wanted = kept, set(range(found.chunks)) - set(summaries)
+
+    def work(number: int, table: Any) -> tuple[int, Chunk]:
+        part = solve_table(table, checked)
+        if results is not None:
+            results.write(number, part)
+            part = Chunk({}, part.summary)
+        return number, part
+
+    with scratch(out) as folder:
+        for number, part in _in_threads(
+            work, chunks(source, found, wanted, folder), threads or os.cpu_count() or 1
+        ):
+            summaries[number], parts[number] = part.summary, part
+            done += part.summary["accounts"]
+            if progress is not None:
+                progress(done, len(found.names))
+    summary = {"name": checked.name, "currency": checked.currency}
+    summary |= total([summaries[number] for number in sorted(summaries)])
+    if results is not None:
+        results.finish(summary)
+    held = [parts[number] for number in sorted(parts)] if results is None else ()
+    seconds = time.perf_counter() - began
+    return Reallocation(summary, seconds, kept, None if out is None else Path(out), held)
+
+
+def solve_table(table: Any, rules: RulesSpec) -> Chunk:
+    """Solve the accounts of an Arrow table of rows; what one account holds never touches another."""
+    from .accounts import read_accounts
+    from .results import tabulate
+    from .solving import solve_chunk
+
+    accounts = read_accounts(table, rules)
+    return tabulate(accounts, rules, solve_chunk(accounts, rules))
+
+
+@contextmanager
+def scratch(out: str | Path | None) -> Iterator[Path]:
+    """A place to sort rows in: beside the results, as there is room for those."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix=".batch-", dir=out) as folder:
+        yield Path(folder)
+
+
+def _in_threads(
+    work: Callable[[int, Any], tuple[int, Chunk]], given: Iterator[tuple[int, Any]], threads: int
+) -> Iterator[tuple[int, Chunk]]:
+    """Results in order; no more chunks are read than there are threads to work on them, and one."""
+    waiting: deque[Future[tuple[int, Chunk]]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for number, table in given:
+            waiting.append(pool.submit(work, number, table))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
