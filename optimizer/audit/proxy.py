@@ -24,6 +24,8 @@ RESAMPLES = 1000
 GOOD = 0.5
 """Correlation of effects, and share of right choices above a coin's, that a supported proxy needs."""
 MOST_LAG = 13
+CHANCE = 2.91
+"""Correlation, times the root of the number of effects, that one lag in `MOST_LAG` + 1 passes by chance in 5 %."""
 SEED = 20260105
 
 
@@ -151,7 +153,8 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
     """Return the changes from one period to the next as effects, the goal's ``lag`` periods later.
 
     Changes are relative (log ratios), so that growth and size of segment drop out. Without a lag the one with the
-    largest correlation in absolute value over the earlier slice is taken, so that the later one stays a test.
+    largest correlation in absolute value over the earlier slice is taken, so that the later one stays a test; 0 where
+    no lag shows more than the best of so many would by chance.
 
     Parameters
     ----------
@@ -176,7 +179,7 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
         last = max(len(part) for part in wide.values())
         earlier = {shift: t[t["at"] < (1 - LATER) * (last - MOST_LAG)] for shift, t in lagged.items()}
         sizes = {shift: abs(_correlation(t)) for shift, t in earlier.items() if len(t) >= FEWEST}
-        known = {shift: size for shift, size in sizes.items() if np.isfinite(size)}
+        known = {shift: size for shift, size in sizes.items() if size > CHANCE / np.sqrt(len(earlier[shift]))}
         lag = max(known, key=lambda shift: known[shift]) if known else 0
     table = lagged[lag].sort_values("at", kind="stable").drop(columns="at").reset_index(drop=True)
     return Effects(table, "history", lag)
