@@ -30,7 +30,10 @@ def scenario(rates: tuple[float, float] = (0.2, 0.05), **changes: Any) -> Scenar
         "currency": "EUR",
         "horizon": {"start": "2026-01-05", "periods": 4},
         "platform_kpi": "leads",
-        "lines": [{"name": "brand", "current": 500, "max": 1000}, {"name": "generic", "current": 500, "max": 1000}],
+        "lines": [
+            {"name": "brand", "current": 500, "max": 1000},
+            {"name": "generic", "current": 500, "max": 1000},
+        ],
         "kpis": {
             "orders": {"direction": "maximize", "unit": "orders"},
             "leads": {"direction": "maximize", "unit": "leads", "role": "monitor"},
@@ -51,7 +54,7 @@ def test_the_insurance_case_loses_three_policies_in_ten():
     assert found.verdict.light == "red"
     assert found.verdict.found
     assert found.rank == -1.0
-    assert "-30.6 %" in found.verdict.reason
+    assert "30.6 % worse" in found.verdict.reason
     # A form of the one segment is worth 0.18996 policies, of the other 0.04.
     assert found.moves["worth"].to_numpy() == pytest.approx([0.18996, 0.04], rel=1e-4)
 

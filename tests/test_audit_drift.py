@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,9 @@ def test_a_reference_from_few_periods_gives_no_more_false_alarms():
 def test_limits_hold_what_they_promise():
     rng = np.random.default_rng(99)
     for past in (0, 20):
-        z = rng.standard_normal((20_000, WEEKS)) - (rng.standard_normal((20_000, 1)) / np.sqrt(past) if past else 0)
+        z = rng.standard_normal((20_000, WEEKS)) - (
+            rng.standard_normal((20_000, 1)) / np.sqrt(past) if past else 0
+        )
         cusum, ewma = drift._paths(z)
         for light, share in drift.FALSE.items():
             limit = limits(past).loc[light]
@@ -112,7 +115,7 @@ def test_a_light_does_not_flicker_and_goes_back_when_mended():
     z = np.array([0.0] * 5 + [3.0] * 5 + [-0.2, 0.6] * 2 + [-2.0] * 12)
     lights = list(drift._chart(z, limits(0))["light"])
     red = lights.index("red")
-    changes = sum(a != b for a, b in zip(lights, lights[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(lights))
     assert lights[red : red + 8] == ["red"] * 8
     assert lights[-1] == "green"
     assert changes <= 3

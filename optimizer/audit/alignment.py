@@ -118,7 +118,7 @@ def alignment(scenario: Scenario, *, goal: str | None = None, tolerance: float =
 
     kpi, goal = _pair(scenario, goal)
     business = solve(scenario)
-    platform = business if kpi == goal and _alone(scenario, goal) else solve(_only(scenario, kpi))
+    platform = business if kpi == goal and _alone(scenario, goal) else solve(only(scenario, kpi))
     outcomes = _outcomes(scenario, platform, business)
     loss, draws = _loss(platform, business, goal)
     low, high = np.quantile(draws, INTERVAL) if len(draws) > 1 else (np.nan, np.nan)
@@ -175,7 +175,7 @@ def _alone(scenario: Scenario, goal: str) -> bool:
     return _counted(scenario) == [goal] and not scenario.spec.preferences.floors
 
 
-def _only(scenario: Scenario, kpi: str) -> Scenario:
+def only(scenario: Scenario, kpi: str) -> Scenario:
     """Return the scenario with one KPI to optimise and no floors; the rules stay."""
     from ..scenario import Scenario as Checked
 
@@ -287,11 +287,17 @@ def _verdict(
     kpi, goal = names
     gains = {start: _gains(scenario, names, outcomes, start) for start in ("business", "today")}
     parted = [start for start, (up, down) in gains.items() if up > tolerance and down < -tolerance]
-    said = f"steering by {kpi} costs {100 * max(loss, 0.0):.1f} % of {goal} against the plan the preferences ask for"
+    said = (
+        f"steering by {kpi} costs {100 * max(loss, 0.0):.1f} % of {goal} against the plan the preferences ask for"
+    )
     if not np.isfinite(loss):
-        return Verdict("grey", "cannot be told", f"{goal} has no value under the business plan", "check its formula")
+        return Verdict(
+            "grey", "cannot be told", f"{goal} has no value under the business plan", "check its formula"
+        )
     if loss <= tolerance and not parted:
-        return Verdict("green", "aligned", f"{said}: the two plans do the same for it", "leave the platform as it is")
+        return Verdict(
+            "green", "aligned", f"{said}: the two plans do the same for it", "leave the platform as it is"
+        )
     worse = float(np.mean(_sign(scenario, goal) * draws < 0))
     if len(draws) > 1 and worse < INTERVAL[1]:
         reason = f"{said}, but the evidence is unsure: {goal} is worse in {100 * worse:.0f} % of the draws only"
@@ -302,15 +308,13 @@ def _verdict(
     return Verdict(
         "red",
         "misaligned",
-        f"{said}: from {from_} to the platform's, {kpi} changes by {100 * up:+.1f} % for the better and "
-        f"{goal} by {100 * down:+.1f} %",
+        f"{said}: going from {from_} to the platform's makes {kpi} {100 * up:.1f} % better and "
+        f"{goal} {-100 * down:.1f} % worse",
         f"make the moves below, or report each line's {kpi} to the platform at its worth in {goal}",
     )
 
 
-def _gains(
-    scenario: Scenario, names: tuple[str, str], outcomes: pd.DataFrame, start: str
-) -> tuple[float, float]:
+def _gains(scenario: Scenario, names: tuple[str, str], outcomes: pd.DataFrame, start: str) -> tuple[float, float]:
     """Shares by which both KPIs get better from a plan to the platform's; 0 where a share says nothing."""
     found = []
     for name in names:

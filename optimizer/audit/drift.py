@@ -51,16 +51,16 @@ class Drift:
     Attributes
     ----------
     table : DataFrame
-        By date: ``value`` (the rate, the count for one unit of exposure, or the mean), ``z`` (standard deviations to the
-        worse side of the reference; NaN where the period is too small), ``cusum``, ``ewma`` (both as shares of their
-        red limits), ``light``.
+        By date: ``value`` (the rate, the count for one unit of exposure, or the mean), ``z`` (standard deviations to
+        the worse side of the reference; NaN where the period is too small), ``cusum``, ``ewma`` (both as shares of
+        their red limits), ``light``.
     reference : float
         What the values are held against.
     spread : float
         By how much the reference periods vary more than the KPI's own law says, at least 1; 1 where not known.
     limits : DataFrame
-        Rows ``yellow`` and ``red``, columns ``cusum`` and ``ewma`` (standard deviations), ``false_alarms`` (share of
-        stable windows of `WINDOW` periods with that light).
+        Rows ``yellow`` and ``red``, columns ``cusum`` and ``ewma`` (standard deviations), ``false_alarms`` (share
+        of stable windows of `WINDOW` periods with that light).
     changed : date or None
         When the change began, best told; None while the light is green or grey.
     notes : tuple of str
@@ -109,15 +109,16 @@ def monitor(
 ) -> Drift:
     """Hold a KPI against a stated reference, or against its own first periods.
 
-    A one-sided CUSUM (Page, Biometrika 41, 1954) and a one-sided EWMA (Roberts, Technometrics 1, 1959) of the periods'
-    z-scores; a light comes on when either passes its limit. The limits come from simulations of stable series, with a
-    reference estimated from as many periods as here, so that both together give the stated share of false alarms.
+    A one-sided CUSUM (Page, Biometrika 41, 1954) and a one-sided EWMA (Roberts, Technometrics 1, 1959) of the
+    periods' z-scores; a light comes on when either passes its limit. The limits come from simulations of stable
+    series, with a reference estimated from as many periods as here, so that both together give the stated share of
+    false alarms.
 
     Parameters
     ----------
     periods : DataFrame
-        One row a period: ``date``, and ``value`` (``normal``: a mean), or ``count`` with ``size`` (``binomial``: of how
-        many; ``poisson``: exposure, 1 unless given). Rows of one date are added up, for a ``normal`` KPI refused.
+        One row a period: ``date``, and ``value`` (``normal``: a mean), or ``count`` with ``size`` (``binomial``: of
+        how many; ``poisson``: exposure, 1 unless given). Rows of one date are added up, for a ``normal`` KPI refused.
     kind : "binomial", "poisson" or "normal"
         The KPI's own law.
     worse : "down" or "up"
@@ -178,7 +179,9 @@ def _by_date(periods: pd.DataFrame, kind: Kind) -> pd.DataFrame:
 
 def _check_reference(kind: Kind, target: float | None, baseline: int | None, periods: int) -> None:
     if target is None and baseline is None:
-        raise SpecError("there is nothing to hold the KPI against", "state a target, or a baseline of first periods")
+        raise SpecError(
+            "there is nothing to hold the KPI against", "state a target, or a baseline of first periods"
+        )
     if baseline is None and kind == "normal":
         raise SpecError("a mean's spread is not known", f"add a baseline of at least {FEWEST} first periods")
     if baseline is not None and not FEWEST <= baseline < periods:
@@ -197,8 +200,8 @@ def _mean(past: pd.DataFrame) -> float:
 def _scores(table: pd.DataFrame, kind: Kind, reference: float, spread: float) -> Floats:
     """Standard deviations above the reference, by the KPI's own law: (T,); NaN for periods too small.
 
-    Of counts the normal quantile of their mid-p value: a low rate's lower tail is shorter than its upper one, and a
-    plain z-score would come too late on the one side and too often on the other.
+    Of counts the normal quantile of their mid-p value: a low rate's lower tail is shorter than its upper one, and
+    a plain z-score would come too late on the one side and too often on the other.
     """
     from scipy.stats import binom, norm, poisson
 
@@ -213,7 +216,7 @@ def _scores(table: pd.DataFrame, kind: Kind, reference: float, spread: float) ->
 
 
 def _spread(past: pd.DataFrame, kind: Kind, reference: float) -> tuple[float, tuple[str, ...]]:
-    """Return how widely the reference varies: for a mean its standard deviation, else in units of the law's own."""
+    """Return how widely the reference varies: for a mean its standard deviation, else in the law's own."""
     if kind == "normal":
         found = float(past["count"].std(ddof=1))
         if not found > 0:
@@ -224,7 +227,7 @@ def _spread(past: pd.DataFrame, kind: Kind, reference: float) -> tuple[float, tu
     from scipy.stats import chi2
 
     centre = _mean(past)
-    scores = _scores(past, kind, centre, 1.0) if 0 < centre and (kind == "poisson" or centre < 1) else np.empty(0)
+    scores = _scores(past, kind, centre, 1.0) if centre > 0 and (kind == "poisson" or centre < 1) else np.empty(0)
     scores = scores[np.isfinite(scores)]
     freedom = len(scores) - 1
     if freedom < FEWEST - 1 or chi2.sf(float((scores**2).sum()), freedom) > 0.01:

@@ -36,8 +36,8 @@ class Effects:
     Attributes
     ----------
     table : DataFrame
-        ``proxy`` and ``goal`` (effect on each), ``segment`` (text), and the part of their sampling variance that is
-        known: ``var_proxy``, ``var_goal``, ``cov`` (0 where it is not).
+        ``proxy`` and ``goal`` (effect on each), ``segment`` (text), and the part of their sampling variance that
+        is known: ``var_proxy``, ``var_goal``, ``cov`` (0 where it is not).
     kind : str
         ``tests`` (caused) or ``history`` (moved together).
     lag : int
@@ -56,10 +56,10 @@ class Proxy:
     Attributes
     ----------
     figures : DataFrame
-        Rows ``slope`` (goal units for one unit of the proxy), ``correlation`` (of the effects, sampling noise taken
-        out where it is known), ``agreement`` (share of effects, each weighing as its effect on the goal, in which
-        both point the same way: the proxy would have chosen the winner); columns ``value``, ``low``, ``high`` (95 %
-        bootstrap interval), ``earlier``, ``later`` (the value in the two slices of time).
+        Rows ``slope`` (goal units for one unit of the proxy), ``correlation`` (of the effects, sampling noise
+        taken out where it is known), ``agreement`` (share of effects, each weighing as its effect on the goal, in
+        which both point the same way: the proxy would have chosen the winner); columns ``value``, ``low``, ``high``
+        (95 % bootstrap interval), ``earlier``, ``later`` (the value in the two slices of time).
     segments : DataFrame
         By segment: ``effects``, ``correlation``, ``agreement``, ``fails`` (the effects in it correlate negatively,
         and 97.5 % of the resamples do).
@@ -109,7 +109,7 @@ def effects_of_tests(rows: pd.DataFrame) -> Effects:
     DataError
         If a test (in a segment) has not exactly two arms, or an arm fewer than two people.
     """
-    rows = rows.assign(segment=rows["segment"] if "segment" in rows else "all")
+    rows = rows.assign(segment=rows.get("segment", "all"))
     rows = rows.assign(pp=rows["proxy"] ** 2, gg=rows["goal"] ** 2, pg=rows["proxy"] * rows["goal"])
     groups = rows.groupby(["segment", "test", "arm"], sort=True, observed=True)
     sums = groups[["proxy", "goal", "pp", "gg", "pg"]].mean()
@@ -153,8 +153,8 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
     """Return the changes from one period to the next as effects, the goal's ``lag`` periods later.
 
     Changes are relative (log ratios), so that growth and size of segment drop out. Without a lag the one with the
-    largest correlation in absolute value over the earlier slice is taken, so that the later one stays a test; 0 where
-    no lag shows more than the best of so many would by chance.
+    largest correlation in absolute value over the earlier slice is taken, so that the later one stays a test; 0
+    where no lag shows more than the best of so many would by chance.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
     DataError
         If a number is not positive, a date stands twice in a segment, or periods are not evenly spaced.
     """
-    rows = rows.assign(segment=rows["segment"] if "segment" in rows else "all")
+    rows = rows.assign(segment=rows.get("segment", "all"))
     wide = {}
     for segment, part in rows.groupby("segment", sort=True, observed=True):
         wide[str(segment)] = _changes(str(segment), part.sort_values("date"))
@@ -188,8 +188,9 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
 def _changes(segment: str, part: pd.DataFrame) -> pd.DataFrame:
     days = pd.to_datetime(part["date"])
     steps = days.diff().dropna().dt.days
-    if steps.nunique() > 1 or (len(steps) and steps.iloc[0] <= 0):
-        odd = days[steps.index[steps != steps.mode()[0]][0]] if steps.nunique() > 1 else days.iloc[0]
+    usual = int(steps.mode().iloc[0]) if len(steps) else 1
+    if usual <= 0 or (steps != usual).any():
+        odd = days[steps.index[(steps != usual) | (steps <= 0)][0]]
         raise DataError(
             f"the periods of '{segment}' are not evenly spaced: see {odd.date()}",
             "give one row for each period, none left out, none twice",
@@ -332,7 +333,9 @@ def _verdict(figures: pd.DataFrame, segments: pd.DataFrame, count: int, kind: st
     failing = [str(name) for name in segments.index[segments["fails"]]]
     doubts = _doubts(value, agreed, later, failing)
     if doubts:
-        return Verdict("yellow", "weak", f"{said}, but {', and '.join(doubts)}", "use it with its goal as guardrail")
+        return Verdict(
+            "yellow", "weak", f"{said}, but {', and '.join(doubts)}", "use it with its goal as guardrail"
+        )
     caution = "" if kind == "tests" else "; a history shows what moved together, not what caused what"
     return Verdict("green", "supported", said + caution, "use it, and ask again when something changes")
 
@@ -353,12 +356,12 @@ def _doubts(value: float, agreed: float, later: float, failing: Sequence[str]) -
 def effects_of_rows(rows: pd.DataFrame) -> Effects:
     """Take effects that are known already: one row each, ``proxy`` and ``goal``, oldest first.
 
-    ``segment`` splits them; ``var_proxy``, ``var_goal`` and ``cov`` are their sampling variances and covariance where
-    known.
+    ``segment`` splits them; ``var_proxy``, ``var_goal`` and ``cov`` are their sampling variances and covariance
+    where known.
     """
     if not {"proxy", "goal"} <= set(rows.columns):
         raise SpecError("effects need the columns proxy and goal", "name them")
-    given = rows.assign(segment=rows["segment"] if "segment" in rows else "all")
+    given = rows.assign(segment=rows.get("segment", "all"))
     for name in ("var_proxy", "var_goal", "cov"):
         if name not in given:
             given[name] = 0.0
