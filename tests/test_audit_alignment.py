@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from optimizer import Scenario, SpecError
 from optimizer.audit.alignment import alignment
+from optimizer.response import BY_DRAW
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,3 +139,23 @@ def test_what_is_not_clear_is_asked_for(changes, words):
 def test_an_unknown_goal_is_refused():
     with pytest.raises(SpecError, match="unknown KPI 'profit'"):
         alignment(scenario(), goal="profit")
+
+
+@pytest.mark.parametrize(("spread", "light"), [(0.05, "red"), (1.5, "yellow")])
+def test_a_loss_that_the_draws_are_not_sure_of_is_yellow(tmp_path, spread, light):
+    draws = 200
+    base = scenario(rates=(0.2, 0.07)).response
+    rng = np.random.default_rng(4)
+    noise = np.exp(rng.normal(0, spread, (draws, 2, 2)))
+    noise[:, base.kpis.index("leads")] = 1.0
+    by_draw = {
+        name: np.repeat(getattr(base, name), draws, axis=0) for name in BY_DRAW if getattr(base, name).ndim > 1
+    }
+    by_draw["scale"] = by_draw["scale"] * noise / noise.mean(axis=0)
+    replace(base, **by_draw, baseline=np.zeros((draws, *base.baseline.shape[1:]))).save(tmp_path / "response.nc")
+    data = scenario().spec.model_dump(exclude_none=True)
+    data["response"] = {"file": "response.nc"}
+    found = alignment(Scenario.from_dict(data, tmp_path))
+    assert found.verdict.light == light
+    assert (found.low < found.change < found.high) or light == "yellow"
+    assert (found.high < 0) == (light == "red")

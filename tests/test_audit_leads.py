@@ -15,7 +15,7 @@ from optimizer.audit.leads import EXPECTED, plans_by_choice, qualify
 
 
 def scored(count: int = 6000, seed: int = 0, later: float = 1.0, noise: float = 0.0) -> pd.DataFrame:
-    """Leads whose score rises with their chance to buy, wrongly scaled; later ones buy ``later`` times so often."""
+    """Leads whose score rises with their chance to buy; later ones buy ``later`` times as much."""
     rng = np.random.default_rng(seed)
     chance = rng.beta(1.2, 8, count)
     day = np.sort(rng.integers(0, 200, count))

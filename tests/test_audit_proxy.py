@@ -177,10 +177,18 @@ def test_bad_tables_are_refused():
 
 
 @pytest.mark.skipif(not CONJURA.exists(), reason="the brand's history is not here")
-def test_the_brands_first_purchases_stand_for_revenue():
+@pytest.mark.parametrize(
+    ("proxy", "goal", "answer"),
+    [
+        ("FIRST_PURCHASES", "REVENUE_NET", "supported"),
+        ("GOOGLE_PMAX_CLICKS", "FIRST_PURCHASES", "weak"),
+        ("DIRECT_CLICKS", "FIRST_PURCHASES", "supported"),
+    ],
+)
+def test_what_stands_for_what_at_a_brand(proxy, goal, answer):
     table = pd.read_parquet(CONJURA)
     brand = table[table["ORGANISATION_ID"] == table["ORGANISATION_ID"].iloc[0]]
-    names = {"WEEK_START": "date", "FIRST_PURCHASES": "proxy", "REVENUE_NET": "goal"}
+    names = {"WEEK_START": "date", proxy: "proxy", goal: "goal"}
     found = validate(effects_of_history(brand[list(names)].rename(columns=names)))
     assert found.lag == 0
-    assert found.verdict.answer == "supported"
+    assert found.verdict.answer == answer

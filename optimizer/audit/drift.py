@@ -51,9 +51,9 @@ class Drift:
     Attributes
     ----------
     table : DataFrame
-        By date: ``value`` (the rate, the count for one unit of exposure, or the mean), ``z`` (standard deviations to
-        the worse side of the reference; NaN where the period is too small), ``cusum``, ``ewma`` (both as shares of
-        their red limits), ``light``.
+        By date: ``value`` (the rate, the count for one unit of exposure, or the mean), ``z`` (standard
+        deviations to the worse side of the reference; NaN where the period is too small), ``cusum``, ``ewma``
+        (both as shares of their red limits), ``light``.
     reference : float
         What the values are held against.
     spread : float
@@ -117,8 +117,8 @@ def monitor(
     Parameters
     ----------
     periods : DataFrame
-        One row a period: ``date``, and ``value`` (``normal``: a mean), or ``count`` with ``size`` (``binomial``: of
-        how many; ``poisson``: exposure, 1 unless given). Rows of one date are added up, for a ``normal`` KPI refused.
+        One row a period: ``date``, and ``value`` (``normal``: a mean), or ``count`` and ``size`` (``binomial``: of
+        how many; ``poisson``: exposure, 1 unless given). Rows of one date are added up, for ``normal`` refused.
     kind : "binomial", "poisson" or "normal"
         The KPI's own law.
     worse : "down" or "up"

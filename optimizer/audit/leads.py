@@ -42,11 +42,12 @@ class Leads:
         Of the later leads, by bins of equal number: ``expected`` and ``observed`` share that bought.
     figures : dict
         On the later leads: ``leads``, ``purchases``, ``expected`` (purchases), ``ratio`` (observed to expected)
-        with ``ratio_low`` and ``ratio_high`` (99 %), ``brier``, ``brier_of_none`` (of the same probability for all),
-        ``auc`` and ``auc_by_chance`` (that a score that tells nothing passes in 5 %).
+        with ``ratio_low`` and ``ratio_high`` (99 %), ``brier``, ``brier_of_none`` (of the same probability for
+        all), ``auc`` and ``auc_by_chance`` (passed in 5 % by a score that tells nothing).
     choices : DataFrame
-        By choice (``expected value``, then thresholds on the probability), on the later leads: ``counted`` (the
-        KPI), ``purchases caught`` (share of purchases by leads that count), ``rate`` (purchases for one that counts).
+        By choice (``expected value``, then thresholds on the probability), on the later leads: ``counted``
+        (the KPI), ``purchases caught`` (share of purchases by leads that count), ``rate`` (purchases a
+        counted lead).
     lines : DataFrame
         By line, for every choice: what one lead of the line counts; and ``observed`` (its purchases a lead). Empty
         without lines.
@@ -190,8 +191,8 @@ def _lines(later: pd.DataFrame, expected: Floats, thresholds: tuple[float, ...])
 def _verdict(figures: dict[str, float]) -> Verdict:
     said = (
         f"of the later {figures['leads']:,.0f} leads {figures['purchases']:,.0f} bought, "
-        f"{figures['expected']:,.0f} were expected (ratio {figures['ratio']:.2f}, 99 % interval {figures['ratio_low']:.2f} to "
-        f"{figures['ratio_high']:.2f}); AUC {figures['auc']:.2f}"
+        f"{figures['expected']:,.0f} were expected (ratio {figures['ratio']:.2f}, "
+        f"99 % interval {figures['ratio_low']:.2f} to {figures['ratio_high']:.2f}); AUC {figures['auc']:.2f}"
     )
     if figures["auc"] <= figures["auc_by_chance"]:
         reason = f"{said}: a score that tells nothing does as well"

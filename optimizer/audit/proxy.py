@@ -58,8 +58,8 @@ class Proxy:
     figures : DataFrame
         Rows ``slope`` (goal units for one unit of the proxy), ``correlation`` (of the effects, sampling noise
         taken out where it is known), ``agreement`` (share of effects, each weighing as its effect on the goal, in
-        which both point the same way: the proxy would have chosen the winner); columns ``value``, ``low``, ``high``
-        (95 % bootstrap interval), ``earlier``, ``later`` (the value in the two slices of time).
+        which both point the same way: the proxy would have chosen the winner); columns ``value``, ``low``,
+        ``high`` (95 % bootstrap interval), ``earlier``, ``later`` (the value in the two slices of time).
     segments : DataFrame
         By segment: ``effects``, ``correlation``, ``agreement``, ``fails`` (the effects in it correlate negatively,
         and 97.5 % of the resamples do).

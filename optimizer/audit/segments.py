@@ -68,8 +68,8 @@ def decompose(rows: pd.DataFrame, before: object = None, after: object = None) -
     Parameters
     ----------
     rows : DataFrame
-        ``period``, ``segment``, ``count`` (of those who did it) and ``size`` (of how many); rows of the same period
-        and segment are added up.
+        ``period``, ``segment``, ``count`` (of those who did it) and ``size`` (of how many); rows of the same
+        period and segment are added up.
     before, after : optional
         The periods to compare; the first and the last unless given.
 

@@ -66,11 +66,11 @@ def print_segments(console: Console, found: Segments) -> None:
     table = columns("Segment", "Size before", "after", "Rate before", "after", "Mix, points", "Rate, points")
     for name, row in found.table.iterrows():
         sizes = (number(row["size before"]), number(row["size after"]))
-        rates = (percent(row["rate before"]), percent(row["rate after"]))
+        rates = (_share(row["rate before"]), _share(row["rate after"]))
         table.add_row(clean(name), *sizes, *rates, _points(row["mix"]), _points(row["rate"]))
     table.add_section()
     table.add_row(
-        "all", "", "", percent(found.before), percent(found.after), _points(found.mix), _points(found.rate)
+        "all", "", "", _share(found.before), _share(found.after), _points(found.mix), _points(found.rate)
     )
     console.print()
     console.print(block("What each segment adds to the change", table))
@@ -91,6 +91,10 @@ def print_drift(console: Console, found: Drift) -> None:
     console.print()
     console.print(block(f"Against {number(found.reference)}; charts as shares of their red limits", table))
     print_warnings(console, found.notes, "To know")
+
+
+def _share(share: float) -> str:
+    return f"{number(100 * share)} %"
 
 
 def _points(share: float) -> str:
