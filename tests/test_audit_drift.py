@@ -128,6 +128,14 @@ def test_small_periods_are_grey_and_said():
     assert "4 periods are too small" in found.notes[0]
 
 
+def test_a_small_period_takes_no_light_back():
+    table = weeks(np.concatenate([np.full(12, 80.0), [1.0]]), 1000)
+    table["size"] = table["size"].where(table["count"] > 1, 10)
+    found = monitor(table, "binomial", target=0.14)
+    assert found.table["light"].iloc[-1] == "grey"
+    assert found.light == "red"
+
+
 def test_a_count_that_varies_more_than_its_law_widens_the_limits():
     rng = np.random.default_rng(8)
     count = rng.poisson(200 * rng.gamma(20, 1 / 20, 60))

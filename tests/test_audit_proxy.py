@@ -106,6 +106,15 @@ def test_the_order_of_rows_changes_nothing():
     pd.testing.assert_frame_equal(one, other)
 
 
+def test_effects_of_unknown_noise_support_no_proxy():
+    # Tests of few people: nearly all that is seen is what people differ by, and it looks like a good proxy.
+    table = known_effects(np.random.default_rng(3), 60, 5, -0.6)[["proxy", "goal"]]
+    found = validate(effects_of_rows(table))
+    assert found.figures.loc["correlation", "low"] > 0.5
+    assert found.verdict.answer == "weak"
+    assert "judge it from people's rows" in found.verdict.reason
+
+
 def test_a_segment_in_which_it_fails_is_named():
     rng = np.random.default_rng(11)
     good = known_effects(rng, 80, 1000, 0.95).assign(segment="old")

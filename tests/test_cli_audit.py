@@ -49,7 +49,7 @@ def test_proxy_of_effects_people_and_a_history(tmp_path: Path, capsys: pytest.Ca
         given = ("proxy", tmp_path / f"{name}.csv", "--proxy", "proxy", "--goal", "goal", *more, "--out", tmp_path)
         code, out, err = run(capsys, *given)
         assert (code, err) == (0, "")
-        assert "GREEN: supported" in out
+        assert ("YELLOW: weak" if name == "effects" else "GREEN: supported") in out
     people_of(rng, 60, 300, -0.7).to_csv(tmp_path / "bait.csv", index=False)
     code, out, _ = run(
         capsys,

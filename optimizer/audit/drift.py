@@ -78,7 +78,7 @@ class Drift:
 
     @property
     def light(self) -> Light:
-        """The light of the last period."""
+        """The light of the last period that is large enough to tell."""
         return self.verdict.light
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,7 +149,9 @@ def monitor(
     chart = _chart(z, found)
     chart.insert(0, "value", (watched["count"] / watched["size"]).to_numpy())
     chart.index = pd.Index(watched.index, name="date")
-    light: Light = chart["light"].iloc[-1] if len(chart) else "grey"
+    # A period too small to tell anything takes no light back.
+    told = chart["light"][chart["light"] != "grey"]
+    light: Light = told.iloc[-1] if len(told) else "grey"
     changed = _change_point(chart) if light in ("yellow", "red") else None
     verdict = _verdict(chart, light, reference, changed, worse)
     return Drift(chart, float(reference), spread, found, changed, notes, verdict)
@@ -313,7 +315,7 @@ def _change_point(chart: pd.DataFrame) -> Any:
 
 def _verdict(chart: pd.DataFrame, light: Light, reference: float, changed: Any, worse: Worse) -> Verdict:
     if light == "grey":
-        reason = f"the last of {len(chart)} periods has fewer than {FEWEST_EVENTS:g} expected events"
+        reason = f"each of {len(chart)} periods has fewer than {FEWEST_EVENTS:g} expected events"
         return Verdict("grey", "cannot be told", reason, "watch longer periods")
     recent = chart["value"].iloc[-min(4, len(chart)) :].mean()
     said = f"{recent:.4g} on average over the latest {min(4, len(chart))} periods against {reference:.4g}"

@@ -39,7 +39,7 @@ class Effects:
         ``proxy`` and ``goal`` (effect on each), ``segment`` (text), and the part of their sampling variance that
         is known: ``var_proxy``, ``var_goal``, ``cov`` (0 where it is not).
     kind : str
-        ``tests`` (caused) or ``history`` (moved together).
+        ``tests`` (caused), ``effects`` (the same, their sampling noise unknown) or ``history`` (moved together).
     lag : int
         Periods by which the goal follows.
     """
@@ -66,7 +66,7 @@ class Proxy:
     effects, lag : int
         How many effects, and the periods by which the goal follows.
     kind : str
-        ``tests`` or ``history``.
+        As `Effects.kind`.
     verdict : Verdict
     """
 
@@ -231,7 +231,7 @@ def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
     table = effects.table
     rng = np.random.default_rng(SEED)
     values = table[["proxy", "goal", "var_proxy", "var_goal", "cov"]].to_numpy(dtype=float)
-    picks = _resampled(rng, len(values), resamples, 1 if effects.kind == "tests" else 4)
+    picks = _resampled(rng, len(values), resamples, 4 if effects.kind == "history" else 1)
     draws = _moments(values[picks])
     split = len(values) - int(np.ceil(LATER * len(values)))
     point, earlier, later = (_moments(part[None]) for part in (values, values[:split], values[split:]))
@@ -320,7 +320,7 @@ def _verdict(figures: pd.DataFrame, segments: pd.DataFrame, count: int, kind: st
         return Verdict("grey", "cannot be told", reason, test_it)
     agreed = float(figures.loc["agreement", "value"])
     said = (
-        f"over {count} {'tests' if kind == 'tests' else 'changes in the history'} the effects correlate by "
+        f"over {count} {'changes in the history' if kind == 'history' else 'tests'} the effects correlate by "
         f"{value:+.2f} (95 % interval {low:+.2f} to {high:+.2f}), and the proxy would have chosen right in "
         f"{100 * agreed:.0f} % (weighted by what was at stake)"
     )
@@ -332,11 +332,15 @@ def _verdict(figures: pd.DataFrame, segments: pd.DataFrame, count: int, kind: st
         return Verdict("grey", "cannot be told", f"{said}: both a good and a useless proxy are possible", test_it)
     failing = [str(name) for name in segments.index[segments["fails"]]]
     doubts = _doubts(value, agreed, later, failing)
+    if kind == "effects":
+        doubts.append(
+            "how much of that is noise which both effects share is not known: judge it from people's rows"
+        )
     if doubts:
         return Verdict(
             "yellow", "weak", f"{said}, but {', and '.join(doubts)}", "use it with its goal as guardrail"
         )
-    caution = "" if kind == "tests" else "; a history shows what moved together, not what caused what"
+    caution = "" if kind != "history" else "; a history shows what moved together, not what caused what"
     return Verdict("green", "supported", said + caution, "use it, and ask again when something changes")
 
 
@@ -356,13 +360,15 @@ def _doubts(value: float, agreed: float, later: float, failing: Sequence[str]) -
 def effects_of_rows(rows: pd.DataFrame) -> Effects:
     """Take effects that are known already: one row each, ``proxy`` and ``goal``, oldest first.
 
-    ``segment`` splits them; ``var_proxy``, ``var_goal`` and ``cov`` are their sampling variances and covariance
-    where known.
+    ``segment`` splits them; ``var_proxy``, ``var_goal`` and ``cov`` are their sampling variances and covariance.
+    Without them the noise that both effects of a test share cannot be told from the proxy's worth, and no proxy
+    is supported.
     """
     if not {"proxy", "goal"} <= set(rows.columns):
         raise SpecError("effects need the columns proxy and goal", "name them")
     given = rows.assign(segment=rows.get("segment", "all"))
-    for name in ("var_proxy", "var_goal", "cov"):
-        if name not in given:
-            given[name] = 0.0
-    return Effects(given.reset_index(drop=True), "tests")
+    noise = ["var_proxy", "var_goal", "cov"]
+    known = set(noise) <= set(rows.columns)
+    if not known:
+        given[noise] = 0.0
+    return Effects(given.reset_index(drop=True), "tests" if known else "effects")
