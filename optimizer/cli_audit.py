@@ -41,7 +41,7 @@ app = typer.Typer(
 DataFile = Annotated[Path, typer.Argument(metavar="DATA", help="CSV or Parquet.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Where the JSON goes.", show_default="./results/<file>"),
+    typer.Option("--out", metavar="DIR", help="Where the JSON and the page go.", show_default="./results/<file>"),
 ]
 
 
@@ -169,16 +169,18 @@ def _directory(out: Path | None, file: Path) -> Path:
 
 
 def _finish(found: Any, name: str, directory: Path, show: Any) -> None:
-    """Write the JSON, print, and leave with 1 where something was found."""
+    """Write the JSON and the page, print, and leave with 1 where something was found."""
     from rich.console import Console as Terminal
 
+    from .report.audit_page import render_audit
     from .report.files import json_text, write_all
 
-    file = f"audit-{name}.json"
-    write_all(directory, {file: json_text(found.to_dict())})
+    data = found.to_dict()
+    files = {f"audit-{name}.html": render_audit(name, data), f"audit-{name}.json": json_text(data)}
+    write_all(directory, files)
     console: Console = Terminal(highlight=False)
     show(console, found)
     console.print()
-    console.print(f"Written to {directory}: {file}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Written to {directory}: {', '.join(files)}", markup=False, highlight=False, soft_wrap=True)
     if found.verdict.found:
         raise typer.Exit(FINDING)

@@ -37,6 +37,39 @@ def test_alignment(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert found["verdict"]["light"] == "red"
 
 
+def test_every_audit_has_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    two_cohorts().replace("new", "<b>new</b>").to_csv(tmp_path / "s.csv", index=False)
+    weeks(np.full(12, 140), 1000).to_csv(tmp_path / "d.csv", index=False)
+    history(np.random.default_rng(1), 60, 0, 0.9).to_csv(tmp_path / "p.csv", index=False)
+    count = ("--period", "period", "--segment", "segment", "--count", "count", "--size", "size")
+    calls = {
+        "alignment": (SCENARIO,),
+        "segments": (tmp_path / "s.csv", *count),
+        "drift": (
+            tmp_path / "d.csv",
+            "--kind",
+            "binomial",
+            "--date",
+            "date",
+            "--value",
+            "count",
+            "--size",
+            "size",
+        ),
+        "proxy": (tmp_path / "p.csv", "--proxy", "proxy", "--goal", "goal", "--date", "date"),
+    }
+    for name, given in calls.items():
+        more = ("--target", 0.14) if name == "drift" else ()
+        run(capsys, name, *given, *more, "--out", tmp_path)
+        page = (tmp_path / f"audit-{name}.html").read_text()
+        data = json.loads((tmp_path / f"audit-{name}.json").read_text())
+        assert "<svg" in page
+        assert data["verdict"]["answer"] in page
+        assert "Next:" in page
+        assert "<b>new" not in page
+        assert "http" not in page.replace("http://www.w3.org/", "")
+
+
 def test_proxy_of_effects_people_and_a_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rng = np.random.default_rng(2)
     tables = {
