@@ -350,7 +350,9 @@ def _doubts(value: float, agreed: float, later: float, failing: Sequence[str]) -
         found.append(f"{GOOD} and more is wanted")
     if agreed < 0.5 + GOOD / 2:
         found.append(f"it chooses right in less than {100 * (0.5 + GOOD / 2):.0f} %")
-    if not later > GOOD * value:
+    if not np.isfinite(later):
+        found.append("the latest effects alone cannot be told from noise")
+    elif later <= GOOD * value:
         found.append(f"the latest effects correlate by {later:+.2f} only")
     if failing:
         found.append(f"it points the wrong way in {', '.join(failing)}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 WIDTH, HEIGHT = 620, 300
-LIGHTS = {"green": BLUE, "yellow": "#E69F00", "red": ORANGE, "grey": GREY}
+LIGHTS = {"green": "#009E73", "yellow": "#E69F00", "red": ORANGE, "grey": GREY}
 
 
 def render_audit(name: str, data: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def _drift(data: dict[str, Any]) -> tuple[str, alt.LayerChart]:
 
     table = pd.DataFrame(data["periods"])
     table["reference"] = data["reference"]
-    base = alt.Chart(table).encode(x=alt.X("date:T", title=None))
+    base = alt.Chart(table).encode(x=alt.X("date:T", title=None, scale=alt.Scale(type="utc")))
     value = alt.Y("value:Q", title="value", scale=alt.Scale(zero=False))
     names = list(LIGHTS)
     light = alt.Color("light:N", sort=names, scale=alt.Scale(domain=names, range=list(LIGHTS.values())))
