@@ -1,0 +1,49 @@
+"""Columns for audits: both formats, and blanks and wrong cells named with their place."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from optimizer import DataError, SpecError
+from optimizer.audit.rows import load
+
+TEXT = "day,how many,who\n2026-01-05,3,new\n2026-01-12,4.5,old\n"
+ASKED = {"date": "day", "count": "how many", "segment": "who", "size": None}
+
+
+def test_both_formats_read_the_same(tmp_path: Path):
+    (tmp_path / "a.csv").write_text(TEXT)
+    frame = pd.DataFrame(
+        {"day": pd.to_datetime(["2026-01-05", "2026-01-12"]), "how many": [3, 4.5], "who": ["new", "old"]}
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    one, other = load(tmp_path / "a.csv", ASKED), load(tmp_path / "a.parquet", ASKED)
+    pd.testing.assert_frame_equal(one, other)
+    assert list(one.columns) == ["date", "count", "segment"]
+    assert one["date"].tolist() == [date(2026, 1, 5), date(2026, 1, 12)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("4.5", "", "3: how many: the cell is blank"),
+        ("old", " ", "3: who: the cell is blank"),
+        ("4.5", "many", "not a number"),
+    ],
+)
+def test_bad_cells_are_named(tmp_path: Path, old: str, new: str, words: str):
+    file = tmp_path / "a.csv"
+    file.write_text(TEXT.replace(old, new))
+    with pytest.raises(DataError) as caught:
+        load(file, ASKED)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_column_is_refused(tmp_path: Path):
+    (tmp_path / "a.csv").write_text(TEXT)
+    with pytest.raises(SpecError, match="has no column 'whom'"):
+        load(tmp_path / "a.csv", {**ASKED, "segment": "whom"})
