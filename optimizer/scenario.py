@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from . import delay, documents, preferences, response
+from . import delay, documents, preferences, response, variants
 from .constraints import ConstraintsSpec, Line, Polyhedron
 from .documents import Day, Document, Spec
 from .errors import DataError, OptimizerError, SpecError
@@ -152,6 +152,10 @@ class Scenario:
         The rules.
     notes : tuple of str
         What was assumed, and what the evidence cannot tell.
+    directory : Path
+        Where its response file is looked for.
+    base : Scenario or None
+        The scenario it is a variant of, whose scale it is on.
     """
 
     spec: ScenarioSpec
@@ -161,10 +165,11 @@ class Scenario:
     polyhedron: Polyhedron
     notes: tuple[str, ...]
     directory: Path
+    base: Scenario | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Scenario:
-        """Read and check a scenario file.
+        """Read and check a scenario file, or a file of one variant of another (``base`` and overrides).
 
         Raises
         ------
@@ -173,7 +178,45 @@ class Scenario:
         DataError
             If the response file it names cannot be used.
         """
-        return cls._from_document(documents.read(path), Path(path).parent)
+        document = documents.read(path)
+        if any(key in document.data for key in variants.SEVERAL):
+            error = SpecError("the file is about several scenarios", "give it to 'compare'")
+            raise document.locate(error)
+        return cls._read(document, Path(path).parent)[-1]
+
+    @classmethod
+    def load_all(cls, path: str | Path) -> list[Scenario]:
+        """Read a file about one scenario or several: the scenario, or the base and its variants.
+
+        Raises
+        ------
+        SpecError, DataError
+            As for `load`.
+        """
+        return cls._read(documents.read(path), Path(path).parent)
+
+    @classmethod
+    def _read(cls, document: Document, directory: Path) -> list[Scenario]:
+        if "base" not in document.data:
+            return [cls._from_document(document, directory)]
+        file = documents.check(document, variants.VariantFile)
+        try:
+            changes = variants.changes(file)
+        except SpecError as error:
+            raise document.locate(error) from None
+        below = documents.read(directory / file.base)
+        if "base" in below.data:
+            error = SpecError(f"'{file.base}' is a variant itself", "name the scenario it varies", path=("base",))
+            raise document.locate(error)
+        base = cls._from_document(below, (directory / file.base).parent)
+        found = [base]
+        for change in changes:
+            blocks = variants.beside(change.blocks, directory, base.directory)
+            try:
+                found.append(base._vary(replace(change, blocks=blocks)))
+            except OptimizerError as error:
+                raise change.locate(error, document, below) from None
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], directory: str | Path = ".") -> Scenario:
@@ -282,7 +325,16 @@ class Scenario:
         """Return the scenario as plain data with every default spelled out, and its content ``hash``.
 
         The result loads again (`from_dict`, or written as YAML) and plans the same.
+
+        Raises
+        ------
+        SpecError
+            If the scale is the payoff table of the base and not yet computed.
         """
+        if self._scale_below():
+            raise SpecError(
+                "the scale of this variant is its base's payoff table, not yet computed", "resolve plan.scenario"
+            )
         data = self._content()
         if self.spec.response.file is not None:
             data["response"]["file"] = self.spec.response.file
@@ -304,7 +356,13 @@ class Scenario:
         if self.spec.response.file is not None:
             del data["response"]["file"]
             data["response"]["sha256"] = response.file_hash(self.directory / self.spec.response.file)
+        if self.base is not None and self._scale_below():
+            data["base"] = self.base.hash
         return data
+
+    def _scale_below(self) -> bool:
+        """Whether the base has yet to say what this variant's scale is."""
+        return self.base is not None and "payoff" in self.spec.preferences.scale.values()
 
     def role(self, name: str) -> str:
         """Return a KPI's role: as stated, else from its place in the preferences."""
@@ -320,13 +378,47 @@ class Scenario:
         data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
         pinned = {name: ends if ends == "payoff" else [float(end) for end in ends] for name, ends in scale.items()}
         data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
-        return Scenario.from_dict(data, self.directory)
+        return replace(Scenario.from_dict(data, self.directory), base=self.base)
 
-    def with_budget(self, amount: float) -> Scenario:
-        """Return the scenario with another budget, in currency over the horizon; all else as it is."""
-        data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
-        data["constraints"]["budget"] = {kind: float(amount) for kind in data["constraints"]["budget"]}
-        return Scenario.from_dict(data, self.directory)
+    def variant(
+        self,
+        name: str,
+        *,
+        budget: float | None = None,
+        preferences: Mapping[str, Any] | None = None,
+        constraints: Mapping[str, Any] | None = None,
+        response: Mapping[str, Any] | None = None,
+    ) -> Scenario:
+        """Return the scenario with some things said otherwise, kept on this one's scale.
+
+        Parameters
+        ----------
+        name : str
+            What the variant is called.
+        budget : float, optional
+            Multiplies the budget: 1.1 is ten percent more.
+        preferences, constraints, response : mapping, optional
+            Overrides of these blocks as a scenario file writes them; see `variants.merged` for how they are
+            merged. None as a value takes out what this scenario says.
+
+        Returns
+        -------
+        Scenario
+            Scales given as ``payoff`` are those of this scenario (its ``base``), whatever the variant changes.
+
+        Raises
+        ------
+        SpecError, DataError
+            As for `load`.
+        """
+        given = {"budget": budget, "preferences": preferences, "constraints": constraints, "response": response}
+        said = {block: value for block, value in given.items() if value is not None}
+        documents.check(Document({"name": name, **said}), variants.VariantSpec)
+        return self._vary(variants.Change(name, said))
+
+    def _vary(self, change: variants.Change) -> Scenario:
+        data = variants.merged(self.spec.model_dump(exclude_none=True, exclude={"hash"}), change)
+        return replace(Scenario.from_dict(data, self.directory), base=self)
 
 
 def _shares(spec: ScenarioSpec) -> Floats:

@@ -38,6 +38,7 @@ LAYERS = [
     "response",
     "delay",
     "written",
+    "variants",
     "scenario",
     "amounts",
     "simulate",
