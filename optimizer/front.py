@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from .markup import Block, card
 from .plan import plain, records
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ class Front:
         """Return the spend by line of one point, currency over the horizon."""
         row = self.points.iloc[point]
         return pd.Series({line: float(row[f"spend {line}"]) for line in self.scenario.lines}, name="spend")
+
+    def _repr_html_(self) -> str:
+        certificate = self.certificate
+        lines = [
+            f"{len(self.points)} plans from {certificate.solves} solves; {certificate.guarantee} guarantee, "
+            f"hypervolume gap {certificate.gap:.2g}; money in {self.scenario.spec.currency}."
+        ]
+        payoff = self.payoff.rename_axis("optimised alone")
+        current = self.current.to_frame().T.rename_axis("").set_axis(["today"])
+        points = Block("Plans: KPIs and spend", self.points.rename_axis("point"))
+        blocks = [Block("Payoff table", payoff), Block("Today", current), points]
+        return card(f"Front: {self.scenario.name}", lines, blocks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data, numbers unrounded."""

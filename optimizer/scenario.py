@@ -20,6 +20,7 @@ from .constraints import ConstraintsSpec, Line, Polyhedron
 from .documents import Day, Document, Spec
 from .errors import DataError, OptimizerError, SpecError
 from .kpis import Kpi, KpiTree
+from .markup import Block, card, figure
 from .preferences import PreferencesSpec
 from .response import ResponseModel
 from .rules import compile_rules
@@ -180,8 +181,7 @@ class Scenario:
         """
         document = documents.read(path)
         if any(key in document.data for key in variants.SEVERAL):
-            error = SpecError("the file is about several scenarios", "give it to 'compare'")
-            raise document.locate(error)
+            raise document.locate(SpecError("the file is about several scenarios", "give it to 'compare'"))
         return cls._read(document, Path(path).parent)[-1]
 
     @classmethod
@@ -206,8 +206,8 @@ class Scenario:
             raise document.locate(error) from None
         below = documents.read(directory / file.base)
         if "base" in below.data:
-            error = SpecError(f"'{file.base}' is a variant itself", "name the scenario it varies", path=("base",))
-            raise document.locate(error)
+            what = f"'{file.base}' is a variant itself"
+            raise document.locate(SpecError(what, "name the scenario it varies", path=("base",)))
         base = cls._from_document(below, (directory / file.base).parent)
         found = [base]
         for change in changes:
@@ -362,7 +362,8 @@ class Scenario:
 
     def _scale_below(self) -> bool:
         """Whether the base has yet to say what this variant's scale is."""
-        return self.base is not None and "payoff" in self.spec.preferences.scale.values()
+        scale = self.spec.preferences.scale
+        return self.base is not None and any(scale.get(name) == "payoff" for name in self.objectives)
 
     def role(self, name: str) -> str:
         """Return a KPI's role: as stated, else from its place in the preferences."""
@@ -372,6 +373,25 @@ class Scenario:
         if name in self.objectives:
             return "objective"
         return "guardrail" if name in self.spec.preferences.floors else "monitor"
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        spec = self.spec
+        horizon, budget = spec.horizon, spec.constraints.budget
+        kind = "exactly" if budget.total is not None else "at most"
+        said = spec.preferences.model_dump(mode="json", exclude_defaults=True)
+        lines = [
+            f"{horizon.periods} {horizon.every}s from {horizon.start}; budget {kind} {figure(budget.amount)} "
+            f"{spec.currency}; {self.response.draws} draws.",
+            *(f"{name}: {value}" for name, value in said.items()),
+            *self.notes,
+        ]
+        kpis = [(name, kpi.direction or "", kpi.unit, self.role(name)) for name, kpi in spec.kpis.items()]
+        table = pd.DataFrame({"line": self.lines, "current": self.current}).set_index("line")
+        table["min"], table["max"] = zip(*((line.min, line.max) for line in spec.lines), strict=True)
+        head = pd.DataFrame(kpis, columns=["kpi", "direction", "unit", "role"]).set_index("kpi")
+        return card(f"Scenario: {self.name}", lines, [Block("KPIs", head), Block("Lines", table.astype(float))])
 
     def with_scale(self, scale: Mapping[str, tuple[float, float] | Literal["payoff"]]) -> Scenario:
         """Return the scenario with these scales pinned to ``(worst, best)``, or left to the payoff table."""
