@@ -36,7 +36,7 @@ def card(title: str, lines: Sequence[str], blocks: Sequence[Block]) -> str:
 
 
 def _table(block: Block) -> str:
-    table = block.table.iloc[:ROWS].reset_index()
+    table = block.table.iloc[:ROWS].reset_index(allow_duplicates=True)
     head = "".join(f'<th scope="col">{html.escape(str(name))}</th>' for name in table.columns)
     rows = []
     for row in table.itertuples(index=False, name=None):

@@ -205,7 +205,6 @@ def test_no_allowed_plan_beats_the_best_one(mode: str) -> None:
         data["kpis"]["lost"] = {"product": ["spend", 1.0], "direction": "minimize", "unit": "EUR"}
         data["constraints"]["budget"] = {"max": 1000.0}
         data["preferences"] = {"floors": {"kpi0": 10.0}}
-        data["kpis"]["kpi0"].pop("role")
     scenario = opt.Scenario.from_dict(data)
     weak = {kpi: {"line0": {"curve": {"kind": "hill", "scale": 0.5, "half": 90.0}}} for kpi in data["response"]}
     table = opt.compare([scenario, scenario.variant("weak", response=weak)]).regret
@@ -219,16 +218,16 @@ def test_intervals_cover_a_known_difference(tmp_path: Path) -> None:
     # The truth is drawn, an estimate with known error from it, and draws around the estimate: what an honest
     # posterior looks like. The interval of the difference between two given scenarios must cover the true one.
     rng = np.random.default_rng(2024)
-    model = make_model(400, kpis=("kpi0",), lines=("line0", "line1"))
+    model = make_model(100, kpis=("kpi0",), lines=("line0", "line1"))
     # Everything but the scale is known, so that the true difference follows from the true scale.
-    known = {name: np.repeat(model.by_draw(name)[:1], 400, axis=0) for name in ("first", "second", "rate")}
+    known = {name: np.repeat(model.by_draw(name)[:1], 100, axis=0) for name in ("first", "second", "rate")}
     covered = 0
     for _ in range(100):
         truth = rng.uniform(5, 10, (1, 1, 2))
         estimate = truth + rng.normal(0, 0.5, truth.shape)
-        scale = np.abs(estimate + rng.normal(0, 0.5, (400, 1, 2)))
-        baseline = np.ones((400, 1, 6))
-        response = make_model(400, ("kpi0",), ("line0", "line1"), scale=scale, baseline=baseline, **known)
+        scale = np.abs(estimate + rng.normal(0, 0.5, (100, 1, 2)))
+        baseline = np.ones((100, 1, 6))
+        response = make_model(100, ("kpi0",), ("line0", "line1"), scale=scale, baseline=baseline, **known)
         base = scenario_on_file(tmp_path, response)
         found = opt.compare([base, base.variant("more", budget=1.4)])
         real = make_model(
