@@ -13,7 +13,8 @@ def test_all_text_is_escaped() -> None:
     table = pd.DataFrame({EVIL: [EVIL]}, index=pd.Index([EVIL], name=EVIL))
     made = card(EVIL, [EVIL], [Block(EVIL, table)])
     assert "<script" not in made
-    assert made.count("&lt;script&gt;") == 6
+    # Title, sentence, caption, two headings, two cells.
+    assert made.count("&lt;script&gt;") == 7
 
 
 def test_numbers_and_shares() -> None:

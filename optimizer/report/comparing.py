@@ -35,6 +35,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
             console.print()
             console.print(Text(title, style="bold"))
             console.print(table)
+    if len(comparison.differences) and (comparison.differences["draws"] == "one").all():
+        console.print("The curves come without uncertainty (one draw): no difference has an interval.")
     for note in comparison.notes:
         console.print(Text(clean(note), style="yellow"))
     for name, row in comparison.failed.iterrows():
@@ -60,18 +62,16 @@ def _plans(comparison: Comparison) -> Table:
 
 
 def _differences(comparison: Comparison) -> Table:
-    table = _table("Scenario", "KPI", "Difference", "90 % interval", "Change", "P(better)", "Driven by", text=2)
-    for (name, kpi), row in comparison.differences.iterrows():
-        known = row["low"] == row["low"]
-        table.add_row(
-            Text(clean(name)),
-            Text(clean(kpi)),
-            signed(row["difference"], abs(row["base"])),
-            between(row["low"], row["high"]) if known else "none: one draw" if row["draws"] == "one" else "–",
-            percent(row["change"], sign=True),
-            chance(row["p_better"]),
-            Text(row["driver"]),
-        )
+    """Intervals only where there are any: `print_comparison` says so where there are none."""
+    rows = comparison.differences
+    known = bool((rows["draws"] != "one").any())
+    spread = ("90 % interval", "P(better)") if known else ()
+    table = _table("Scenario", "KPI", "Difference", "Change", *spread, "Driven by", text=2)
+    for (name, kpi), row in rows.iterrows():
+        cells = [signed(row["difference"], abs(row["base"])), percent(row["change"], sign=True)]
+        if known:
+            cells += [between(row["low"], row["high"]), chance(row["p_better"])]
+        table.add_row(Text(clean(name)), Text(clean(kpi)), *cells, Text(row["driver"]))
     return table
 
 
