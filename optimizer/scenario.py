@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,17 +16,17 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from . import delay, documents, preferences, response, variants
 from .constraints import ConstraintsSpec, Line, Polyhedron
-from .documents import Day, Document, Spec
-from .errors import DataError, OptimizerError, SpecError
+from .documents import Document, Spec
+from .errors import OptimizerError, SpecError
+from .horizon import Horizon, at_horizon
 from .kpis import Kpi, KpiTree
 from .markup import Block, card, figure
 from .preferences import PreferencesSpec
 from .response import ResponseModel
 from .rules import compile_rules
-from .written import ResponseSpec, from_spec
+from .written import ResponseSpec, from_file, from_spec
 
 Floats = NDArray[np.float64]
-DAYS = {"day": 1, "week": 7}
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -42,19 +41,6 @@ Flighting = Annotated[
     | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
     Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "word"),
 ]
-
-
-class Horizon(Spec):
-    """The time a plan covers: ``periods`` periods from ``start``."""
-
-    start: Day
-    periods: Annotated[int, Field(ge=1, le=1000)]
-    every: Literal["day", "week"] = "week"
-
-    @property
-    def starts(self) -> list[str]:
-        """The first day of every period, ISO."""
-        return [(self.start + timedelta(days=DAYS[self.every] * t)).isoformat() for t in range(self.periods)]
 
 
 class Claim(Spec):
@@ -246,8 +232,8 @@ class Scenario:
         if spec.response.file is None:
             model = from_spec(spec.response, tree.leaves, names)
         else:
-            model = _load_response(spec.response, tree.leaves, names, directory)
-            model, notes = _at_horizon(model, spec.horizon)
+            model = from_file(spec.response, tree.leaves, names, directory)
+            model, notes = at_horizon(model, spec.horizon)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
         notes = (*spec.notes, *model.notes, *notes, *delay.notes(spec, model))
         return cls(spec, tree, objectives, model, polyhedron, notes, directory)
@@ -467,75 +453,3 @@ def _check_flighting(spec: ScenarioSpec) -> None:
             raise SpecError(
                 f"says nothing about line '{name}'", "give it a share for each period", path=("flighting",)
             )
-
-
-def _load_response(spec: ResponseSpec, kpis: tuple[str, ...], lines: list[str], directory: Path) -> ResponseModel:
-    if spec.curves or spec.synergy:
-        what = f"curves for '{next(iter(spec.curves))}'" if spec.curves else "synergy"
-        raise SpecError(f"{what} beside a file", "give one or the other", path=("response",))
-    file = directory / str(spec.file)
-    try:
-        model = response.load(file)
-    except DataError as error:
-        error.file, error.message = None, f"{file}: {error.message}"
-        error.path = ("response", "file")
-        raise
-    found = response.file_hash(file)
-    if spec.sha256 is not None and spec.sha256 != found:
-        raise SpecError(
-            f"'{spec.file}' is not the file this scenario was made with",
-            f"its SHA-256 is {found}",
-            path=("response", "sha256"),
-        )
-    for kind, wanted, known in (("KPI", kpis, model.kpis), ("line", lines, model.lines)):
-        for name in wanted:
-            if name not in known:
-                raise SpecError(
-                    f"'{spec.file}' has no {kind} '{name}'",
-                    f"it has: {', '.join(known)}",
-                    path=("response", "file"),
-                )
-    for name in model.lines:
-        if name not in lines and name not in spec.leave_out:
-            raise SpecError(
-                f"'{spec.file}' also has the line '{name}', which this scenario does not name",
-                f"add it to lines (max: 0 keeps it off), or to response.leave_out: [{name}]",
-                path=("response", "file"),
-            )
-    return model.select(kpis, lines)
-
-
-def _at_horizon(model: ResponseModel, horizon: Horizon) -> tuple[ResponseModel, tuple[str, ...]]:
-    """Cut the model's baseline to the horizon and keep its spend history only where it adjoins."""
-    if model.period is not None and model.period != horizon.every:
-        raise SpecError(
-            f"the response was fitted by {model.period}, the horizon is by {horizon.every}",
-            f"set every: {model.period}",
-            path=("horizon", "every"),
-        )
-    periods = horizon.periods
-    foreseen = model.baseline.shape[2]
-    if foreseen == 1:
-        model = replace(model, baseline=np.repeat(model.baseline, periods, axis=2))
-    if model.start is None:
-        if foreseen not in (1, periods):
-            raise SpecError(
-                f"the response has a baseline for {foreseen} periods of unknown date, the horizon has {periods}",
-                "give it a start date, or a baseline of one period that holds for all",
-                path=("horizon", "periods"),
-            )
-        return model, ()
-    days = (horizon.start - model.start).days
-    offset, rest = divmod(days, DAYS[horizon.every])
-    if rest or offset < 0 or (foreseen > 1 and offset + periods > foreseen):
-        raise SpecError(
-            f"the horizon is outside the {foreseen} {horizon.every}s from {model.start} the response foresees",
-            "start on a period of the response, or fit again with a longer forecast",
-            path=("horizon", "start"),
-        )
-    first = offset if foreseen > 1 else 0
-    baseline = model.baseline[:, :, first : first + periods]
-    if offset == 0:
-        return replace(model, baseline=baseline), ()
-    note = f"Spend between {model.start} and {horizon.start} is not known: no effect of it is carried in."
-    return replace(model, baseline=baseline, history=model.history[:, :0]), (note,)

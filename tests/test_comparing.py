@@ -55,7 +55,8 @@ def test_every_number_of_the_workbook_is_that_of_the_json(files: dict[str, str |
     for row in rows:
         given = {name: pytest.approx(by[row[0]], rel=1e-15) for name, by in spend.items()}
         assert dict(zip(head[1:], row[1:], strict=True)) == given
-    assert total[1:] == pytest.approx([sum(by.values()) for by in spend.values()])
+    sums = dict(zip(head[1:], total[1:], strict=True))
+    assert sums == {name: pytest.approx(sum(by.values())) for name, by in spend.items()}
     for row in book["Pacing"].iter_rows(min_row=FIRST + 1, values_only=True):
         assert row[-1] == pytest.approx(spend[row[0]][row[1]])
         assert sum(row[2:-1]) == pytest.approx(row[-1])

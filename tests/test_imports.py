@@ -40,6 +40,7 @@ LAYERS = [
     "delay",
     "written",
     "variants",
+    "horizon",
     "scenario",
     "amounts",
     "simulate",
