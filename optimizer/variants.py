@@ -108,7 +108,7 @@ def changes(file: VariantFile) -> list[Change]:
     Raises
     ------
     SpecError
-        If there are more than `MOST`, or two of one name.
+        If there are none, more than `MOST`, or two of one name.
     """
     if file.name is not None:
         return [_change(file.name, file, ())]
@@ -116,6 +116,8 @@ def changes(file: VariantFile) -> list[Change]:
     found += itertools.islice(_cells(file.grid), MOST + 1) if file.grid is not None else []
     if len(found) > MOST:
         raise SpecError(f"more than {MOST} variants", "make the grid smaller", path=("grid",))
+    if not found:
+        raise SpecError("the grid is empty", "name budgets, or overrides of a block", path=("grid",))
     names = [change.name for change in found]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -132,7 +134,7 @@ def _cells(grid: GridSpec) -> Iterator[Change]:
     axes: list[list[tuple[str, str, Any, Place]]] = []
     if grid.budget:
         budgets = enumerate(grid.budget)
-        axes.append([("budget", f"budget {factor:g}", factor, ("grid", "budget", i)) for i, factor in budgets])
+        axes.append([("budget", f"budget {factor:.12g}", factor, ("grid", "budget", i)) for i, factor in budgets])
     for block in BLOCKS[1:]:
         named = getattr(grid, block)
         if named:

@@ -242,4 +242,4 @@ def test_intervals_cover_a_known_difference(tmp_path: Path) -> None:
         one, two = (opt.simulate(world, plan.spend)["kpi0"].iloc[0] for plan in found.plans.values())
         row = found.differences.loc[("more", "kpi0")]
         covered += bool(row["low"] <= two - one <= row["high"])
-    assert 85 <= covered <= 95
+    assert 85 <= covered <= 95, covered

@@ -98,3 +98,16 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(opt.DataError, match="directory"):
         jobs.solve_all(grid(1), keep=tmp_path / "file" / "below")
+
+
+def end_at_once(scenario: opt.Scenario) -> None:
+    import os
+
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_job", end_at_once)
+    for error in jobs.solve_all(grid(2), workers=2):
+        assert isinstance(error, opt.SolverError)
+        assert "__main__" in error.hint

@@ -183,6 +183,7 @@ def test_a_file_of_variants_and_a_grid(folder: Path) -> None:
         ("base: base.yaml\nname: v\nbudget: -1\n", 3, "budget", "greater"),
         ("base: base.yaml\nname: v\npreference: {}\n", 3, "preference", "unknown field"),
         ("base: base.yaml\n", 1, "", "either"),
+        ("base: base.yaml\ngrid: {}\n", 2, "grid", "empty"),
         ("base: base.yaml\nname: v\nvariants:\n  - {name: w}\n", 1, "", "either"),
         ("base: base.yaml\nbudget: 2\nvariants:\n  - {name: w}\n", 2, "budget", "beside"),
         ("base: base.yaml\nvariants:\n  - {name: w}\n  - {name: w}\n", 2, "variants", "two variants"),

@@ -7,16 +7,17 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError, OptimizerError
+from ..errors import DataError, OptimizerError, SolverError
 from ..plan import Certificate, Plan, labelled
 from .routes import solve
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ..scenario import Scenario
 
 Result = Plan | OptimizerError
+# Of a certificate; NaN where there is no bound.
+NUMBERS = ("value", "bound", "gap")
 # Seconds of work from which further processes repay their start, which loads every library anew.
 WORTH_PROCESSES = 20.0
 
@@ -116,26 +119,38 @@ def _solved(waiting: dict[str, Scenario], workers: int | None) -> Iterator[tuple
     rest = dict(waiting)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers is None:
-        workers, longest = 1, 0.0
-        while rest and longest * len(rest) < WORTH_PROCESSES:
-            key, scenario = next(iter(rest.items()))
+        costs: list[float] = []
+        # The first solve compiles kernels; those after it tell what one costs.
+        while rest and (len(costs) < 2 or costs[-1] * len(rest) < WORTH_PROCESSES):
+            key = next(iter(rest))
             started = time.monotonic()
-            yield key, _try(rest.pop(key))
-            # The first one compiles kernels; the later ones tell what one costs.
-            longest = time.monotonic() - started
+            result = _try(rest.pop(key))
+            costs.append(time.monotonic() - started)
+            yield key, result
         workers = cores
     if workers < 2 or len(rest) < 2:
         for key, scenario in rest.items():
             yield key, _try(scenario)
         return
     with ProcessPoolExecutor(min(workers, len(rest)), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(_job, scenario): key for key, scenario in rest.items()}
+        # Scales are frozen: the base is not needed there.
+        jobs = {pool.submit(_job, replace(scenario, base=None)): key for key, scenario in rest.items()}
         try:
             for job in as_completed(jobs):
-                key, result = jobs[job], job.result()
+                key, result = jobs[job], _result(job)
                 yield key, result if isinstance(result, OptimizerError) else _plan(rest[key], result)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(job: Future[tuple[Any, ...] | OptimizerError]) -> tuple[Any, ...] | OptimizerError:
+    try:
+        return job.result()
+    except BrokenProcessPool:
+        return SolverError(
+            "a process ended before its plan was found",
+            "put the call under 'if __name__ == \"__main__\":', or ask for fewer workers if memory is short",
+        )
 
 
 def _read(keep: Path | None, key: str, scenario: Scenario) -> Plan | None:
@@ -143,18 +158,13 @@ def _read(keep: Path | None, key: str, scenario: Scenario) -> Plan | None:
         return None
     try:
         data = json.loads((keep / f"{key}.json").read_text(encoding="utf-8"))
-        certificate = Certificate(
-            **{**data["certificate"], **{k: float(data["certificate"][k]) for k in _NUMBERS}}
-        )
+        certificate = Certificate(**{**data["certificate"], **{k: float(data["certificate"][k]) for k in NUMBERS}})
         return _plan(scenario, (np.array(data["spend"]), certificate, data["prices"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"not a plan that was kept: {error}"
         raise DataError(what, "remove it; it will be found again", file=str(keep / f"{key}.json")) from None
-
-
-_NUMBERS = ("value", "bound", "gap")
 
 
 def _write(keep: Path, key: str, plan: Plan) -> None:
