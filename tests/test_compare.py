@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,27 +219,19 @@ def test_intervals_cover_a_known_difference(tmp_path: Path) -> None:
     # The truth is drawn, an estimate with known error from it, and draws around the estimate: what an honest
     # posterior looks like. The interval of the difference between two given scenarios must cover the true one.
     rng = np.random.default_rng(2024)
-    model = make_model(100, kpis=("kpi0",), lines=("line0", "line1"))
+    draws, lines = 100, ("line0", "line1")
+    model = make_model(1, ("kpi0",), lines)
     # Everything but the scale is known, so that the true difference follows from the true scale.
-    known = {name: np.repeat(model.by_draw(name)[:1], 100, axis=0) for name in ("first", "second", "rate")}
+    known = {name: np.repeat(model.by_draw(name), draws, axis=0) for name in ("first", "second", "rate")}
+    known["baseline"] = np.repeat(model.baseline, draws, axis=0)
     covered = 0
     for _ in range(100):
         truth = rng.uniform(5, 10, (1, 1, 2))
         estimate = truth + rng.normal(0, 0.5, truth.shape)
-        scale = np.abs(estimate + rng.normal(0, 0.5, (100, 1, 2)))
-        baseline = np.ones((100, 1, 6))
-        response = make_model(100, ("kpi0",), ("line0", "line1"), scale=scale, baseline=baseline, **known)
-        base = scenario_on_file(tmp_path, response)
+        scale = np.abs(estimate + rng.normal(0, 0.5, (draws, 1, 2)))
+        base = scenario_on_file(tmp_path, replace(model, scale=scale, **known), periods=1)
         found = opt.compare([base, base.variant("more", budget=1.4)])
-        real = make_model(
-            1,
-            ("kpi0",),
-            ("line0", "line1"),
-            scale=truth,
-            baseline=baseline[:1],
-            **{name: part[:1] for name, part in known.items()},
-        )
-        world = scenario_on_file(tmp_path, real)
+        world = scenario_on_file(tmp_path, replace(model, scale=truth), periods=1)
         one, two = (opt.simulate(world, plan.spend)["kpi0"].iloc[0] for plan in found.plans.values())
         row = found.differences.loc[("more", "kpi0")]
         covered += bool(row["low"] <= two - one <= row["high"])

@@ -137,8 +137,8 @@ def _solved(waiting: dict[str, Scenario], workers: int | None) -> Iterator[tuple
         jobs = {pool.submit(_job, replace(scenario, base=None)): key for key, scenario in rest.items()}
         try:
             for job in as_completed(jobs):
-                key, result = jobs[job], _result(job)
-                yield key, result if isinstance(result, OptimizerError) else _plan(rest[key], result)
+                key, parts = jobs[job], _result(job)
+                yield key, parts if isinstance(parts, OptimizerError) else _plan(rest[key], parts)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
