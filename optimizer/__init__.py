@@ -6,6 +6,7 @@ stays quick.
 
 from .batch import Reallocation, reallocate
 from .budget import BudgetCurve, budget_curve, budget_for
+from .compare import Comparison, compare
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
@@ -21,6 +22,7 @@ from .solve.routes import frontier, solve
 __all__ = [
     "BudgetCurve",
     "Certificate",
+    "Comparison",
     "DataError",
     "Explanation",
     "Finding",
@@ -38,6 +40,7 @@ __all__ = [
     "SpecError",
     "budget_curve",
     "budget_for",
+    "compare",
     "explain",
     "frontier",
     "implied_tradeoff",

@@ -56,7 +56,7 @@ class BudgetCurve:
             As for `solve`.
         """
         budget = self.scenario.spec.constraints.budget.amount
-        now, then = (solve(self.scenario.with_budget(at)).totals for at in (budget, budget + amount))
+        now, then = (solve(at_budget(self.scenario, at)).totals for at in (budget, budget + amount))
         return pd.DataFrame({"now": now, "then": then, "difference": then - now}).rename_axis("line")
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +68,14 @@ class BudgetCurve:
             "budget": plain(self.scenario.spec.constraints.budget.amount),
             "points": records(self.points),
         }
+
+
+def at_budget(scenario: Scenario, amount: float) -> Scenario:
+    """Return the scenario with another budget, currency over the horizon; all else as it is, the scale too."""
+    # Not a multiplier: the amount asked for is kept to the last digit.
+    kinds = scenario.spec.constraints.budget.model_dump(exclude_none=True)
+    rules = {"budget": dict.fromkeys(kinds, float(amount))}
+    return scenario.variant(f"{scenario.name}, budget {amount:,g}"[:200], constraints=rules)
 
 
 def budget_curve(
@@ -117,7 +125,7 @@ def budget_curve(
 
 def _row(scenario: Scenario, plan: Plan | None, budget: float) -> dict[str, Any]:
     try:
-        plan = plan or solve(scenario.with_budget(budget))
+        plan = plan or solve(at_budget(scenario, budget))
     except InfeasibleError:
         return {"status": INFEASIBLE}
     certificate = plan.certificate

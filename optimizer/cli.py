@@ -165,6 +165,48 @@ def front(
     _finish(given, found, _frontier(given, tolerance=tolerance, time_limit=time_limit), directory)
 
 
+@app.command(epilog=CSV_NOTE)
+def compare(
+    scenarios: Annotated[
+        list[Path],
+        typer.Argument(metavar="S1 S2 ...", help="Scenarios and variants, YAML files; the first is the base."),
+    ],
+    out: OutDir = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes.", show_default="one a core where that repays"),
+    ] = None,
+) -> None:
+    """Compare the plans of scenarios and variants, all on the scale of the first.
+
+    A file with 'base' is about variants of another; its base comes first. Ctrl-C loses nothing: the same command
+    goes on where it was.
+    """
+    from .compare import compare as compared
+    from .report.comparing import comparison_files, print_comparison
+    from .report.files import write_all
+    from .scenario import Scenario
+    from .solve.jobs import forget
+
+    directory = _directory(out, scenarios[0].with_name(f"{scenarios[0].stem} compared.yaml"))
+    given: list[Scenario] = []
+    for file in scenarios:
+        # The base of a file of variants may have been named before.
+        hashes = [scenario.hash for scenario in given]
+        given += [scenario for scenario in Scenario.load_all(file) if scenario.hash not in hashes]
+    keep = directory / "kept"
+    with _progress("Plans") as progress:
+        found = compared(given, workers=workers, keep=keep, progress=progress)
+    files = comparison_files(found)
+    write_all(directory, files)
+    forget(keep)
+    console = _console()
+    print_comparison(console, found)
+    _say_where(console, directory, list(files))
+    if len(found.failed):
+        raise typer.Exit(FINDING)
+
+
 @app.command()
 def fit(
     history: Annotated[Path, typer.Argument(metavar="HISTORY", help="Weekly or daily history, CSV or Parquet.")],

@@ -17,6 +17,7 @@ from .archive import HINT, read_archive, write_archive
 from .errors import DataError, SpecError
 from .kpis import SPEND
 from .limits import Limits
+from .markup import Block, card
 from .picks import Picks
 from .plan import plain, records
 from .volumes import dominated_volume, hull_volume, shadows
@@ -309,6 +310,18 @@ class Front(Picks):
             certificate,
             limits,
         )
+
+    def _repr_html_(self) -> str:
+        certificate = self.certificate
+        lines = [
+            f"{len(self.points)} plans from {certificate.solves} solves; {certificate.guarantee} guarantee, "
+            f"hypervolume gap {certificate.gap:.2g}; money in {self.scenario.spec.currency}."
+        ]
+        payoff = self.payoff.rename_axis("optimised alone")
+        current = self.current.to_frame().T.rename_axis("").set_axis(["today"])
+        points = Block("Plans: KPIs and spend", self.points.rename_axis("point"))
+        blocks = [Block("Payoff table", payoff), Block("Today", current), points]
+        return card(f"Front: {self.scenario.name}", lines, blocks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data, numbers unrounded."""

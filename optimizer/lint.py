@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Literal
 
 from .errors import InfeasibleError, field_path
+from .horizon import DAYS
 from .kpis import SPEND
 from .reach import Reach, reachability
-from .scenario import DAYS, Scenario
+from .scenario import Scenario
 
 MOST_OBJECTIVES = 3
 MOST_KPIS = 11

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .constraints import MAX_IN_PERIOD
+from .markup import Block, card
 from .preferences import Floor, bound, floor_label, measure
 from .simulate import Simulator, kpi_values
 
@@ -282,6 +283,17 @@ class Plan:
         if self.scenario.response.draws == 1:
             found.append("The curves come without uncertainty (one draw): no figure has an interval.")
         return (*found, *self.scenario.notes)
+
+    def _repr_html_(self) -> str:
+        scenario, certificate = self.scenario, self.certificate
+        line = (
+            f"{certificate.guarantee} guarantee, gap {certificate.gap:.2g} ({certificate.measure}), "
+            f"route {certificate.route}; money in {scenario.spec.currency} over the horizon."
+        )
+        moves = self.allocation[["current", "plan", "difference", "change", "share", "stopped_by"]]
+        outcomes = Block(f"Outcomes, {INTERVAL:.0%} interval", self.outcomes, ("change",))
+        blocks = [outcomes, Block("Allocation", moves, ("difference", "change"))]
+        return card(f"Plan: {scenario.name}", [line, *self.warnings], blocks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data, numbers unrounded; NaN becomes null."""

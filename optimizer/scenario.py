@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,19 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from . import delay, documents, preferences, response
+from . import delay, documents, preferences, response, variants
 from .constraints import ConstraintsSpec, Line, Polyhedron
 from .decisions import DecisionsSpec
-from .documents import Day, Document, Spec
-from .errors import DataError, OptimizerError, SpecError
+from .documents import Document, Spec
+from .errors import OptimizerError, SpecError
+from .horizon import Horizon, at_horizon
 from .kpis import Kpi, KpiTree
+from .markup import Block, card, figure
 from .preferences import PreferencesSpec
 from .response import ResponseModel
 from .rules import compile_rules
-from .written import ResponseSpec, from_spec
+from .written import ResponseSpec, from_file, from_spec
 
 Floats = NDArray[np.float64]
-DAYS = {"day": 1, "week": 7}
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -43,19 +43,6 @@ Flighting = Annotated[
     | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
     Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "word"),
 ]
-
-
-class Horizon(Spec):
-    """The time a plan covers: ``periods`` periods from ``start``."""
-
-    start: Day
-    periods: Annotated[int, Field(ge=1, le=1000)]
-    every: Literal["day", "week"] = "week"
-
-    @property
-    def starts(self) -> list[str]:
-        """The first day of every period, ISO."""
-        return [(self.start + timedelta(days=DAYS[self.every] * t)).isoformat() for t in range(self.periods)]
 
 
 class Claim(Spec):
@@ -155,6 +142,10 @@ class Scenario:
         The rules.
     notes : tuple of str
         What was assumed, and what the evidence cannot tell.
+    directory : Path
+        Where its response file is looked for.
+    base : Scenario or None
+        The scenario it is a variant of, whose scale it is on.
     """
 
     spec: ScenarioSpec
@@ -164,10 +155,11 @@ class Scenario:
     polyhedron: Polyhedron
     notes: tuple[str, ...]
     directory: Path
+    base: Scenario | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Scenario:
-        """Read and check a scenario file.
+        """Read and check a scenario file, or a file of one variant of another (``base`` and overrides).
 
         Raises
         ------
@@ -176,7 +168,44 @@ class Scenario:
         DataError
             If the response file it names cannot be used.
         """
-        return cls._from_document(documents.read(path), Path(path).parent)
+        document = documents.read(path)
+        if any(key in document.data for key in variants.SEVERAL):
+            raise document.locate(SpecError("the file is about several scenarios", "give it to 'compare'"))
+        return cls._read(document, Path(path).parent)[-1]
+
+    @classmethod
+    def load_all(cls, path: str | Path) -> list[Scenario]:
+        """Read a file about one scenario or several: the scenario, or the base and its variants.
+
+        Raises
+        ------
+        SpecError, DataError
+            As for `load`.
+        """
+        return cls._read(documents.read(path), Path(path).parent)
+
+    @classmethod
+    def _read(cls, document: Document, directory: Path) -> list[Scenario]:
+        if "base" not in document.data:
+            return [cls._from_document(document, directory)]
+        file = documents.check(document, variants.VariantFile)
+        try:
+            changes = variants.changes(file)
+        except SpecError as error:
+            raise document.locate(error) from None
+        below = documents.read(directory / file.base)
+        if "base" in below.data:
+            what = f"'{file.base}' is a variant itself"
+            raise document.locate(SpecError(what, "name the scenario it varies", path=("base",)))
+        base = cls._from_document(below, (directory / file.base).parent)
+        found = [base]
+        for change in changes:
+            blocks = variants.beside(change.blocks, directory, base.directory)
+            try:
+                found.append(base._vary(replace(change, blocks=blocks)))
+            except OptimizerError as error:
+                raise change.locate(error, document, below) from None
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], directory: str | Path = ".") -> Scenario:
@@ -206,8 +235,8 @@ class Scenario:
         if spec.response.file is None:
             model = from_spec(spec.response, tree.leaves, names)
         else:
-            model = _load_response(spec.response, tree.leaves, names, directory)
-            model, notes = _at_horizon(model, spec.horizon)
+            model = from_file(spec.response, tree.leaves, names, directory)
+            model, notes = at_horizon(model, spec.horizon)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
         notes = (*spec.notes, *model.notes, *notes, *delay.notes(spec, model))
         return cls(spec, tree, objectives, model, polyhedron, notes, directory)
@@ -292,7 +321,16 @@ class Scenario:
         """Return the scenario as plain data with every default spelled out, and its content ``hash``.
 
         The result loads again (`from_dict`, or written as YAML) and plans the same.
+
+        Raises
+        ------
+        SpecError
+            If the scale is the payoff table of the base and not yet computed.
         """
+        if self._scale_below():
+            raise SpecError(
+                "the scale of this variant is its base's payoff table, not yet computed", "resolve plan.scenario"
+            )
         data = self._content()
         if self.spec.response.file is not None:
             data["response"]["file"] = self.spec.response.file
@@ -314,7 +352,14 @@ class Scenario:
         if self.spec.response.file is not None:
             del data["response"]["file"]
             data["response"]["sha256"] = response.file_hash(self.directory / self.spec.response.file)
+        if self.base is not None and self._scale_below():
+            data["base"] = self.base.hash
         return data
+
+    def _scale_below(self) -> bool:
+        """Whether the base has yet to say what this variant's scale is."""
+        scale = self.spec.preferences.scale
+        return self.base is not None and any(scale.get(name) == "payoff" for name in self.objectives)
 
     def role(self, name: str) -> str:
         """Return a KPI's role: as stated, else from its place in the preferences."""
@@ -325,18 +370,71 @@ class Scenario:
             return "objective"
         return "guardrail" if name in self.spec.preferences.floors else "monitor"
 
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        spec = self.spec
+        horizon, budget = spec.horizon, spec.constraints.budget
+        kind = "exactly" if budget.total is not None else "at most"
+        said = spec.preferences.model_dump(mode="json", exclude_defaults=True)
+        lines = [
+            f"{horizon.periods} {horizon.every}s from {horizon.start}; budget {kind} {figure(budget.amount)} "
+            f"{spec.currency}; {self.response.draws} draws.",
+            *(f"{name}: {value}" for name, value in said.items()),
+            *self.notes,
+        ]
+        kpis = [(name, kpi.direction or "", kpi.unit, self.role(name)) for name, kpi in spec.kpis.items()]
+        table = pd.DataFrame({"line": self.lines, "current": self.current}).set_index("line")
+        table["min"], table["max"] = zip(*((line.min, line.max) for line in spec.lines), strict=True)
+        head = pd.DataFrame(kpis, columns=["kpi", "direction", "unit", "role"]).set_index("kpi")
+        return card(f"Scenario: {self.name}", lines, [Block("KPIs", head), Block("Lines", table.astype(float))])
+
     def with_scale(self, scale: Mapping[str, tuple[float, float] | Literal["payoff"]]) -> Scenario:
         """Return the scenario with these scales pinned to ``(worst, best)``, or left to the payoff table."""
         data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
         pinned = {name: ends if ends == "payoff" else [float(end) for end in ends] for name, ends in scale.items()}
         data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
-        return Scenario.from_dict(data, self.directory)
+        return replace(Scenario.from_dict(data, self.directory), base=self.base)
 
-    def with_budget(self, amount: float) -> Scenario:
-        """Return the scenario with another budget, in currency over the horizon; all else as it is."""
-        data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
-        data["constraints"]["budget"] = {kind: float(amount) for kind in data["constraints"]["budget"]}
-        return Scenario.from_dict(data, self.directory)
+    def variant(
+        self,
+        name: str,
+        *,
+        budget: float | None = None,
+        preferences: Mapping[str, Any] | None = None,
+        constraints: Mapping[str, Any] | None = None,
+        response: Mapping[str, Any] | None = None,
+    ) -> Scenario:
+        """Return the scenario with some things said otherwise, kept on this one's scale.
+
+        Parameters
+        ----------
+        name : str
+            What the variant is called.
+        budget : float, optional
+            Multiplies the budget: 1.1 is ten percent more.
+        preferences, constraints, response : mapping, optional
+            Overrides of these blocks as a scenario file writes them; see `variants.merged` for how they are
+            merged. None as a value takes out what this scenario says.
+
+        Returns
+        -------
+        Scenario
+            Scales given as ``payoff`` are those of this scenario (its ``base``), whatever the variant changes.
+
+        Raises
+        ------
+        SpecError, DataError
+            As for `load`.
+        """
+        given = {"budget": budget, "preferences": preferences, "constraints": constraints, "response": response}
+        said = {block: value for block, value in given.items() if value is not None}
+        documents.check(Document({"name": name, **said}), variants.VariantSpec)
+        return self._vary(variants.Change(name, said))
+
+    def _vary(self, change: variants.Change) -> Scenario:
+        data = variants.merged(self.spec.model_dump(exclude_none=True, exclude={"hash"}), change)
+        return replace(Scenario.from_dict(data, self.directory), base=self)
 
 
 def _shares(spec: ScenarioSpec) -> Floats:
@@ -365,75 +463,3 @@ def _check_flighting(spec: ScenarioSpec) -> None:
             raise SpecError(
                 f"says nothing about line '{name}'", "give it a share for each period", path=("flighting",)
             )
-
-
-def _load_response(spec: ResponseSpec, kpis: tuple[str, ...], lines: list[str], directory: Path) -> ResponseModel:
-    if spec.curves or spec.synergy:
-        what = f"curves for '{next(iter(spec.curves))}'" if spec.curves else "synergy"
-        raise SpecError(f"{what} beside a file", "give one or the other", path=("response",))
-    file = directory / str(spec.file)
-    try:
-        model = response.load(file)
-    except DataError as error:
-        error.file, error.message = None, f"{file}: {error.message}"
-        error.path = ("response", "file")
-        raise
-    found = response.file_hash(file)
-    if spec.sha256 is not None and spec.sha256 != found:
-        raise SpecError(
-            f"'{spec.file}' is not the file this scenario was made with",
-            f"its SHA-256 is {found}",
-            path=("response", "sha256"),
-        )
-    for kind, wanted, known in (("KPI", kpis, model.kpis), ("line", lines, model.lines)):
-        for name in wanted:
-            if name not in known:
-                raise SpecError(
-                    f"'{spec.file}' has no {kind} '{name}'",
-                    f"it has: {', '.join(known)}",
-                    path=("response", "file"),
-                )
-    for name in model.lines:
-        if name not in lines and name not in spec.leave_out:
-            raise SpecError(
-                f"'{spec.file}' also has the line '{name}', which this scenario does not name",
-                f"add it to lines (max: 0 keeps it off), or to response.leave_out: [{name}]",
-                path=("response", "file"),
-            )
-    return model.select(kpis, lines)
-
-
-def _at_horizon(model: ResponseModel, horizon: Horizon) -> tuple[ResponseModel, tuple[str, ...]]:
-    """Cut the model's baseline to the horizon and keep its spend history only where it adjoins."""
-    if model.period is not None and model.period != horizon.every:
-        raise SpecError(
-            f"the response was fitted by {model.period}, the horizon is by {horizon.every}",
-            f"set every: {model.period}",
-            path=("horizon", "every"),
-        )
-    periods = horizon.periods
-    foreseen = model.baseline.shape[2]
-    if foreseen == 1:
-        model = replace(model, baseline=np.repeat(model.baseline, periods, axis=2))
-    if model.start is None:
-        if foreseen not in (1, periods):
-            raise SpecError(
-                f"the response has a baseline for {foreseen} periods of unknown date, the horizon has {periods}",
-                "give it a start date, or a baseline of one period that holds for all",
-                path=("horizon", "periods"),
-            )
-        return model, ()
-    days = (horizon.start - model.start).days
-    offset, rest = divmod(days, DAYS[horizon.every])
-    if rest or offset < 0 or (foreseen > 1 and offset + periods > foreseen):
-        raise SpecError(
-            f"the horizon is outside the {foreseen} {horizon.every}s from {model.start} the response foresees",
-            "start on a period of the response, or fit again with a longer forecast",
-            path=("horizon", "start"),
-        )
-    first = offset if foreseen > 1 else 0
-    baseline = model.baseline[:, :, first : first + periods]
-    if offset == 0:
-        return replace(model, baseline=baseline), ()
-    note = f"Spend between {model.start} and {horizon.start} is not known: no effect of it is carried in."
-    return replace(model, baseline=baseline, history=model.history[:, :0]), (note,)

@@ -1,8 +1,9 @@
-"""The response a scenario writes out: its block in the file, and the one-draw model it makes."""
+"""The response block of a scenario: curves written out, which make a one-draw model, or a file that is named."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from .adstock import Adstock
 from .curves import Curve
 from .documents import Spec
 from .errors import DataError, SpecError
-from .response import BY_DRAW, ResponseModel
+from .response import BY_DRAW, ResponseModel, file_hash, load
 from .synergy import Synergy
 
 
@@ -140,3 +141,48 @@ def _synergy(spec: ResponseSpec) -> Synergy:
         for giver, gain in givers.items()
     }
     return Synergy(tuple(gains), np.array([list(gains.values())]).reshape(1, -1))
+
+
+def from_file(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str], directory: Path) -> ResponseModel:
+    """Read the model that a scenario's response names, for these KPIs and lines.
+
+    Raises
+    ------
+    SpecError
+        If curves stand beside the file, it is not the one pinned, lacks a KPI or line, or has one more.
+    DataError
+        If the file cannot be used.
+    """
+    if spec.curves or spec.synergy:
+        what = f"curves for '{next(iter(spec.curves))}'" if spec.curves else "synergy"
+        raise SpecError(f"{what} beside a file", "give one or the other", path=("response",))
+    file = directory / str(spec.file)
+    try:
+        model = load(file)
+    except DataError as error:
+        error.file, error.message = None, f"{file}: {error.message}"
+        error.path = ("response", "file")
+        raise
+    found = file_hash(file)
+    if spec.sha256 is not None and spec.sha256 != found:
+        raise SpecError(
+            f"'{spec.file}' is not the file this scenario was made with",
+            f"its SHA-256 is {found}",
+            path=("response", "sha256"),
+        )
+    for kind, wanted, known in (("KPI", kpis, model.kpis), ("line", lines, model.lines)):
+        for name in wanted:
+            if name not in known:
+                raise SpecError(
+                    f"'{spec.file}' has no {kind} '{name}'",
+                    f"it has: {', '.join(known)}",
+                    path=("response", "file"),
+                )
+    for name in model.lines:
+        if name not in lines and name not in spec.leave_out:
+            raise SpecError(
+                f"'{spec.file}' also has the line '{name}', which this scenario does not name",
+                f"add it to lines (max: 0 keeps it off), or to response.leave_out: [{name}]",
+                path=("response", "file"),
+            )
+    return model.select(kpis, lines)

@@ -8,6 +8,7 @@ from conftest import make_scenario
 from test_convex import problem
 
 import optimizer as opt
+from optimizer.budget import at_budget
 
 
 def curved(data: dict) -> dict:
@@ -30,7 +31,7 @@ def test_each_budget_is_solved_and_more_is_never_worse(shape: str) -> None:
     spend = points.filter(like="spend ").sum(axis=1)
     assert spend.to_numpy() == pytest.approx(points.index.to_numpy())
     for budget in (700.0, 1300.0):
-        plan = opt.solve(curve.scenario.with_budget(budget))
+        plan = opt.solve(at_budget(curve.scenario, budget))
         assert plan.certificate.value == pytest.approx(points.loc[budget, "value"], abs=1e-9)
     assert json.loads(json.dumps(curve.to_dict()))["points"][0]["budget"] == pytest.approx(500.0)
 
@@ -69,7 +70,7 @@ def test_a_budget_is_a_positive_number(budgets: list[float]) -> None:
 def test_the_least_budget_for_a_value(shape: str) -> None:
     data = make_scenario()
     scenario = opt.Scenario.from_dict(curved(data) if shape == "curved" else data)
-    best = opt.solve(scenario.with_budget(800.0))
+    best = opt.solve(at_budget(scenario, 800.0))
     plan = opt.budget_for(scenario, "kpi0", value=best.certificate.value)
     assert plan.spend.sum() == pytest.approx(800.0, rel=1e-4)
     assert plan.outcomes.loc["kpi0", "expected"] >= best.certificate.value - 1e-6

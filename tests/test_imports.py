@@ -16,6 +16,7 @@ ROOT = Path(optimizer.__file__).parent
 # The flow of data: a module imports only from layers before its own, or from its own package.
 LAYERS = [
     "errors",
+    "markup",
     "documents",
     "targets",
     "decisions",
@@ -42,6 +43,8 @@ LAYERS = [
     "response",
     "delay",
     "written",
+    "variants",
+    "horizon",
     "scenario",
     "amounts",
     "simulate",
@@ -54,6 +57,10 @@ LAYERS = [
     "front",
     "solve",
     "budget",
+    "changes",
+    "differences",
+    "regret",
+    "compare",
     "explain",
     "reach",
     "lint",

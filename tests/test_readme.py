@@ -45,6 +45,16 @@ def test_the_commands_for_a_scenario_of_ones_own(tmp_path: Path, capsys: pytest.
         assert main([command, *arguments]) == 0, capsys.readouterr().err
 
 
+def test_the_variants_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = str(tmp_path / "mine.yaml"), str(tmp_path / "results")
+    variants = re.search(r"```yaml\n(base: mine.yaml\n.*?)```", TEXT, re.S)
+    assert variants is not None
+    (tmp_path / "variants.yaml").write_text(variants[1])
+    assert "campaign-optimizer compare mine.yaml variants.yaml" in TEXT
+    assert main(["new", file]) == 0
+    assert main(["compare", file, str(tmp_path / "variants.yaml"), "--out", out]) == 0, capsys.readouterr()
+
+
 def test_the_table_of_claims_is_what_is_computed() -> None:
     outcomes = opt.solve(opt.Scenario.load("scenarios/insurance.yaml")).outcomes
     row = {line.split("|")[1].strip(): line for line in TEXT.splitlines() if line.startswith("| ")}

@@ -37,6 +37,7 @@ def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Any]) -> Scenar
     """Return the scenario with every scale given as ``payoff`` pinned to its numbers.
 
     The table is computed under the constraints without floors, so that moving a floor does not move the scale.
+    A variant's is that of its base: under the base's constraints and response, whatever the variant's own.
 
     Raises
     ------
@@ -47,6 +48,8 @@ def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Any]) -> Scenar
     asked = [name for name in scenario.objectives if scale.get(name) == "payoff"]
     if not asked:
         return scenario
+    if scenario.base is not None:
+        return scenario.with_scale(_of_base(scenario, scenario.base, asked, solver))
     problem = problem_of(scenario, floors={})
     table = np.array([point.u for point in payoff_points(problem, solver(problem).maximise)])
     pinned = {}
@@ -57,3 +60,20 @@ def freeze_scale(scenario: Scenario, solver: Callable[[Problem], Any]) -> Scenar
             check_range(form.name, worst, best, ("preferences", "scale", form.name))
             pinned[form.name] = (worst, best)
     return scenario.with_scale(pinned)
+
+
+def _of_base(
+    scenario: Scenario, base: Scenario, asked: list[str], solver: Callable[[Problem], Any]
+) -> dict[str, tuple[float, float]]:
+    """The ends of a variant's scales: the base's own, else from the base's payoff table over its objectives."""
+    own = [name for name in asked if name in base.spec.preferences.scale and name in base.objectives]
+    scale = freeze_scale(base, solver).spec.preferences.scale if own else {}
+    found = {name: scale[name] for name in own}
+    if len(own) < len(asked):
+        preferences = scenario.spec.preferences.model_dump(exclude_none=True)
+        preferences["scale"] |= found
+        data = base.spec.model_dump(exclude_none=True, exclude={"hash", "claims"}) | {"preferences": preferences}
+        traded = type(base).from_dict(data, base.directory)
+        scale = freeze_scale(traded, solver).spec.preferences.scale
+    pinned = {name: scale[name] for name in asked}
+    return {name: (float(ends[0]), float(ends[1])) for name, ends in pinned.items() if ends != "payoff"}

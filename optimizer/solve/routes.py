@@ -92,6 +92,18 @@ def _solve(scenario: Scenario, tolerance: float, solver: Callable[[Problem], Sol
     return make_plan(problem, point, goal, tolerance, known)
 
 
+def frozen(scenario: Scenario) -> Scenario:
+    """Return the scenario with every scale pinned to the numbers that `solve` would take; raises as it does."""
+    from .payoff import freeze_scale
+
+    try:
+        return freeze_scale(scenario, pick_route)
+    except InfeasibleError as error:
+        from .conflict import explain_infeasible
+
+        raise explain_infeasible(scenario, error) from None
+
+
 def pick_route(
     problem: Problem,
     route: Route | None = None,

@@ -108,13 +108,42 @@ def _in_units(problem: Problem, point: Point, goal: Goal) -> tuple[float, float,
     if preferences.mode == "targets":
         return value, bound, 1.0, "steps"
     if preferences.mode in ("values", "exchange"):
-        worth = np.array([preferences.worth[form.name] for form in problem.objectives])
-        unit = float(sum(w * abs(form.unit) for w, form in zip(worth, problem.objectives, strict=True)))
-        offset = float(
-            sum(w * form.worst * np.sign(form.unit) for w, form in zip(worth, problem.objectives, strict=True))
-        )
+        offset, unit = _money(problem)
         measure = scenario.spec.currency if preferences.mode == "values" else problem.objectives[0].name
         return offset + unit * value, offset + unit * bound, unit, measure
     first = int(np.argmax(goal.weights))
     form, value = problem.objectives[first], float(point.u[first])
     return float(form.kpi(value)), float(form.kpi(value + point.gap)), abs(form.unit), form.name
+
+
+def _money(problem: Problem) -> tuple[float, float]:
+    """Of what KPIs are worth: the sum where the goal is zero, and what one step of the goal adds."""
+    worth = problem.scenario.spec.preferences.worth
+    unit = float(sum(worth[form.name] * abs(form.unit) for form in problem.objectives))
+    offset = float(sum(worth[form.name] * form.worst * np.sign(form.unit) for form in problem.objectives))
+    return offset, unit
+
+
+def value_of(problem: Problem, spend: Floats) -> float | None:
+    """Return what the stated preferences make of any plan, in the certificate's measure.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of a scenario with every scale frozen.
+    spend : (L,), or (L, T) with free flighting
+        Currency in the scenario's order; it need not keep the rules.
+
+    Returns
+    -------
+    float or None
+        None under priorities: an order of KPIs gives no single value.
+    """
+    mode = problem.scenario.spec.preferences.mode
+    if mode == "priorities":
+        return None
+    goal, u = goal_of(problem), problem.state(problem.scaled(spend)).u
+    if len(u) == 1 and mode not in ("values", "exchange", "targets"):
+        return float(problem.objectives[0].kpi(u[0]))
+    offset, unit = _money(problem) if mode in ("values", "exchange") else (0.0, 1.0)
+    return offset + unit * goal.value(u)
