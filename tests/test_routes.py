@@ -126,6 +126,6 @@ def test_running_out_of_time_tells_the_gap() -> None:
 
 def test_no_time_at_all_is_told() -> None:
     scenario = opt.Scenario.from_dict(random_problem(0, 7, shaped=1.0, shares=True, floor=0.9))
-    with pytest.raises(opt.SolverError, match=r"found in 1e-09 s.*") as error:
+    with pytest.raises(opt.SolverError, match="found in 0 s") as error:
         opt.solve(scenario, time_limit=1e-9)
     assert "time_limit" in error.value.hint

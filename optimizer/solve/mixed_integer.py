@@ -67,9 +67,6 @@ class MixedIntegerSolver:
         terms = Terms.of(problem.simulator, problem.order, problem.money, problem.size)
         self.tables = ResponseTables(terms, problem.lower, problem.upper)
         self.model = PiecewiseModel(problem, self.tables)
-        if self.switches is not None:
-            least = np.where(self.switches.decided, self.switches.least, 0.0)
-            self.model.learn(np.clip(least, problem.lower, problem.upper))
 
     def maximise(self, goal: Goal, tolerance: float, near: Floats | None = None) -> Point:
         """Find a plan within ``tolerance`` of a proven bound, or as near as time allows.

@@ -76,6 +76,11 @@ class PiecewiseModel:
         n_lines = len(problem.lower)
         self._package = np.zeros(n_lines) if self._switches is None else self._switches.package
         self._tails: list[tuple[int, Floats, float]] = []
+        if self._switches is not None:
+            # The part of a range in which a line is on starts at a grid point.
+            least = np.where(self._switches.decided, self._switches.least, 0.0)
+            for line, at in enumerate(np.clip(least, problem.lower, problem.upper)):
+                tables.add(line, float(at))
 
     def learn(self, z: Floats) -> int:
         """Add a plan (L,) to the tables, and tangents of floors over the worst draws; count new points."""
