@@ -34,13 +34,13 @@ class Picks:
     limits: Limits | None
     box: pd.DataFrame
 
-    def spend(self, point: int) -> pd.Series:
-        """Return the spend by line of one point."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    def steps(self, kpis: Any) -> Floats:
-        """Return KPI values in steps of the box."""
-        raise NotImplementedError
+        def spend(self, point: int) -> pd.Series:
+            """Return the spend by line of one point."""
+
+        def steps(self, kpis: Any) -> Floats:
+            """Return KPI values in steps of the box."""
 
     def pick(
         self, *, weights: Mapping[str, float] | None = None, targets: Mapping[str, float] | None = None

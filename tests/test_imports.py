@@ -16,6 +16,7 @@ ROOT = Path(optimizer.__file__).parent
 # The flow of data: a module imports only from layers before its own, or from its own package.
 LAYERS = [
     "errors",
+    "versions",
     "markup",
     "documents",
     "targets",

@@ -123,9 +123,10 @@ def reallocate(
         If the accounts cannot be read at all, or the directory holds results of other accounts or rules. An
         account that cannot be solved is listed under ``failed`` instead.
     """
+    from ..versions import versions
     from .columns import check_columns
     from .scenarios import check_selectors
-    from .writing import FORMATS, Results, versions
+    from .writing import FORMATS, Results
 
     began = time.perf_counter()
     checked = load_rules(rules)

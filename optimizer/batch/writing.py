@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,6 @@ WORDS = {
     "formats": "the formats asked for",
     "versions": "the installed packages",
 }
-PACKAGES = ("campaign-optimizer", "numpy", "numba", "pyarrow", "cvxpy", "clarabel", "highspy")
-
-
-def versions() -> dict[str, str]:
-    """The versions that decide a result's numbers and bytes."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,6 @@ from ..scenario import Scenario
 
 # Text that begins with one of these is run as a formula by spreadsheets; CSV cells get a leading ' instead.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-PACKAGES = ("campaign-optimizer", "numpy", "scipy", "pandas", "numba", "cvxpy", "clarabel", "highspy", "pymoo")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this package and of those that decide its numbers."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def json_text(data: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from ..front import Front
 from ..plan import Plan, plain
 from ..preferences import Floor, bound, floor_label
 from ..scenario import Scenario
+from ..versions import versions
 from . import formats
-from .files import versions
 
 Row = dict[str, Any]
 ROLES = ("objective", "guardrail", "counter", "monitor")
