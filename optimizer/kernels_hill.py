@@ -1,9 +1,9 @@
 """Hill curves over several periods of a block at once, where numbers are ordinary: the case that takes most time.
 
-S(x) = 1 / (1 + 2^y) with y = -slope log2 x. Two loops, one to y and one from it: in a single one, each draw's
-steps form a chain longer than the processor looks ahead. With ordinary numbers nothing needs to be held in range,
-and whether they are is seen in y alone. Where they are not, nothing is written that counts; `kernels_curves` is
-to be asked.
+S(x) = 1 / (1 + 2^y) with y = -slope log2 x: `logistic2`. Two loops, one to y and one from it: in a single one,
+each draw's steps form a chain longer than the processor looks ahead. With ordinary numbers nothing needs to be held
+in range, and whether they are is seen in y alone. Where they are not, nothing is written that counts;
+`kernels_curves` is to be asked.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def add_hill(room: Floats, wide: int, f0: float, f1: float, f2: float, f3: float
     if largest > ORDINARY:
         return False
     for b in range(n):
-        early = f0 / (1.0 + fast.exp2_within(room[Y + b])) + f1 / (1.0 + fast.exp2_within(room[Y + BLOCK + b]))
+        early = fast.logistic2(f0, room[Y + b]) + fast.logistic2(f1, room[Y + BLOCK + b])
         y2, y3 = room[Y + 2 * BLOCK + b], room[Y + 3 * BLOCK + b]
-        room[TOTAL + b] += early + (f2 / (1.0 + fast.exp2_within(y2)) + f3 / (1.0 + fast.exp2_within(y3)))
+        room[TOTAL + b] += early + (fast.logistic2(f2, y2) + fast.logistic2(f3, y3))
     return True
 
 

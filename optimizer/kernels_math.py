@@ -43,6 +43,10 @@ E8, E9, E10 = 1.0178062445845774e-07, 7.072585949269223e-09, 4.4549605981865186e
 P0, P1, P2, P3 = 0.6931471805599462, 0.24022650695910075, 0.05550410866465167, 0.009618129107618665
 P4, P5, P6, P7 = 0.0013333558200794592, 0.00015403530424776529, 1.5252672924850737e-05, 1.3215451633221434e-06
 P8, P9 = 1.0205905413765595e-07, 7.070977866508138e-09
+# tanh(f log(2) / 2) = f (z^2 + T1 z + T0) / (B2 z^2 + B1 z + B0) with z = f^2, through exact values at Chebyshev's
+# nodes: relative error 5e-18.
+T0, T1 = 65550.99013061202, 874.7432766047971
+B0, B1, B2 = 189140.17677359065, 10096.72290640831, 43.30054141477767
 
 
 @njit(cache=True)
@@ -108,6 +112,21 @@ def exp2_within(y: float) -> float:
 def exp2(y: float) -> float:
     """2^y, held between 2^-1021 and 2^1023."""
     return exp2_within(min(max(y, LOWEST), HIGHEST))
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def logistic2(top: float, y: float) -> float:
+    """``top / (1 + 2^y)`` for y from -500 to 500.
+
+    2^f = (1 + h) / (1 - h) with h = tanh(f log(2) / 2), itself a ratio b / a: so one division serves for all,
+    ``top (a - b) / (a - b + 2^k (a + b))``.
+    """
+    rounded = y + ROUND
+    f = y - (rounded - ROUND)
+    z = f * f
+    a, b = B0 + z * (B1 + z * B2), f * (T0 + z * (T1 + z))
+    low = a - b
+    return top * low / (low + number(bits(a + b) + (bits(rounded) << EXPONENT_BITS)))
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -268,9 +269,24 @@ def _in_tasks(work: Callable[[int, int], None], tasks: int, cells: int) -> None:
         work(0, tasks)
         return
     # More parts than threads, so that one held up by something else does not hold up the rest.
-    ends = np.linspace(0, tasks, min(tasks, 4 * threads) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, ends[:-1], ends[1:]))
+    ends = np.linspace(0, tasks, min(tasks, 8 * threads) + 1).astype(int).tolist()
+    parts = list(pairwise(ends))
+
+    def take() -> None:
+        while parts:
+            try:
+                start, stop = parts.pop()
+            except IndexError:  # Another thread was faster.
+                return
+            work(start, stop)
+
+    # This thread works too. Were it only to wait, the last of the others would often be started on a processor
+    # that has work, because this one's is not idle yet, and stay there for milliseconds.
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(take) for _ in range(threads - 1)]
+        take()
+        for other in others:
+            other.result()
 
 
 def tail_shares(outcomes: Floats, cvar: float, worst: Literal["low", "high"] = "low") -> Floats:

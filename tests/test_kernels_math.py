@@ -51,6 +51,16 @@ def test_exp2_is_held_within_a_doubles_range(y):
     assert fast.exp2(y) == (2.0**1023 if y > 0 else 2.0**-1021)
 
 
+@given(st.floats(-500.0, 500.0), st.floats(1e-6, 1e6))
+@example(0.0, 1.0)
+@example(0.5, 1.0)
+@example(-0.5, 1.0)
+@settings(max_examples=500)
+def test_logistic2(y, top):
+    wanted = exact(lambda y, top: top / (1 + (y * Decimal(2).ln()).exp()), y, top)
+    assert fast.logistic2(top, y) == pytest.approx(float(wanted), rel=FEW)
+
+
 @given(st.one_of(st.just(0.0), positive))
 @example(1e-16)
 @example(2.0**53)
