@@ -1,8 +1,8 @@
 """Hill curves over several periods of a block at once, where numbers are ordinary: the case that takes most time.
 
 S(x) = 1 / (1 + 2^y) with y = -slope log2 x: `logistic2`. Two loops, one to y and one from it: in a single one,
-each draw's steps form a chain longer than the processor looks ahead. With ordinary numbers nothing needs to be held
-in range, and whether they are is seen in y alone. Where they are not, nothing is written that counts;
+each draw's steps form a chain longer than the processor looks ahead. With ordinary numbers nothing needs to be
+held in range, and whether they are is seen in y alone. Where they are not, nothing is written that counts;
 `kernels_curves` is to be asked.
 """
 
