@@ -212,18 +212,29 @@ def fit(
     history: Annotated[Path, typer.Argument(metavar="HISTORY", help="Weekly or daily history, CSV or Parquet.")],
     config: Annotated[Path, typer.Option("--config", metavar="FIT", help="Which columns to read, a YAML file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the response model goes.")],
+    calibrate: Annotated[
+        Path | None,
+        typer.Option("--calibrate", metavar="TESTS", help="Lifts measured by experiments, a YAML file."),
+    ] = None,
 ) -> None:
-    """Fit response curves with uncertainty to a history of spend and KPIs."""
+    """Fit response curves with uncertainty to a history of spend and KPIs; experiments correct them.
+
+    A test that contradicts the model is told and not used; the exit code is then 1.
+    """
     from .evidence.fit import run_fit
-    from .report.files import check_directory
+    from .report.files import check_directory, write_all
+    from .report.fit_page import render_fit
     from .report.fitting import print_fit
 
     check_directory(out)
     with _progress("Fitting") as progress:
-        found = run_fit(history, config, out_dir=out, progress=progress)
+        found = run_fit(history, config, out_dir=out, progress=progress, tests_path=calibrate)
+    write_all(out, {"evidence.html": render_fit(found)})
     console = _console()
     print_fit(console, found)
-    _say_where(console, out, ("response.nc", "fit.json"))
+    _say_where(console, out, ("response.nc", "fit.json", "evidence.html"))
+    if found.conflicts:
+        raise typer.Exit(FINDING)
 
 
 @app.command(epilog=CSV_NOTE)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fit_worlds import own_world, planned_world
 
 from optimizer import documents, response
 from optimizer.errors import DataError, SpecError
@@ -332,3 +333,88 @@ def test_shared_grid_is_ordered_by_rate_and_half() -> None:
     points = grid("week")
     assert len(points) == 36
     assert (np.diff(points[:, 0]) >= 0).all()
+
+
+def test_curves_may_be_straight_or_s_shaped() -> None:
+    rng = np.random.default_rng(8)
+    spend = pd.DataFrame({"tv": rng.uniform(0, 100, 140), "radio": rng.uniform(0, 80, 140)})
+    s_shaped = 400 * spend["tv"] ** 3 / (60**3 + spend["tv"] ** 3)
+    history = history_of(
+        spend, pd.DataFrame({"sales": 1000 + s_shaped + 3 * spend["radio"] + rng.normal(0, 10, 140)})
+    )
+    lines = {"tv": {"spend": "tv", "curve": "s_shaped"}, "radio": {"spend": "radio", "curve": "linear"}}
+    spec = FitSpec(
+        date="date", period="week", lines=lines, kpis={"sales": {"column": "sales"}}, draws=60, season=0
+    )
+    found = fit(history, spec)
+    model = found.model
+    assert model.linear().tolist() == [[False, True]]
+    assert model.concave().tolist() == [[False, True]]
+    assert model.second[:, 0, 0].mean() > 1.7
+    # Half at 60, which may be anywhere near it on the grid; 3 for each unit of radio.
+    assert np.median(model.first[:, 0, 0]) == pytest.approx(60, rel=0.4)
+    assert model.scale[:, 0, 1].mean() == pytest.approx(3.0, rel=0.15)
+    curve = found.diagnostics["effects"]["sales"]["radio"]["curve"]
+    assert curve["effect"][-1] == pytest.approx(curve["spend"][-1] * model.scale[:, 0, 1].mean())
+
+
+def test_control_with_a_stated_sign_keeps_it() -> None:
+    history, _ = simulate(12)
+    rng = np.random.default_rng(3)
+    price = rng.normal(10, 1, len(history.dates))
+    sales = history.kpis["sales"] - 200 * (price - 10)
+    controls = pd.DataFrame({"price": price}, index=history.dates)
+    history = replace(history, kpis=sales.to_frame("sales"), controls=controls)
+    found = fit(history, spec_of(controls=["price"], signs={"price": "negative"}))
+    without = fit(history, spec_of(controls=["price"], signs={"price": "positive"}))
+    miss = [f.diagnostics["kpis"]["sales"]["typical_miss"] for f in (found, without)]
+    assert miss[0] < 0.9 * miss[1]
+    with pytest.raises(ValueError, match="no control"):
+        spec_of(signs={"weather": "positive"})
+
+
+def test_event_given_by_a_column(tmp_path: Path) -> None:
+    paths = config_of(tmp_path)
+    table = pd.read_csv(paths[0])
+    table["is_sale"] = 0
+    table.loc[[5, 40], "is_sale"] = 1
+    table.loc[[5, 40], "sales"] += 9000.0
+    table.to_csv(paths[0], index=False)
+    text = paths[1].read_text() + "event_columns: {sale: is_sale}\n"
+    after = (pd.Timestamp(table["date"].iloc[-1]) + timedelta(days=14)).date()
+    paths[1].write_text(text + f"events: {{sale: [{after}]}}\n")
+    baseline = run_fit(*paths).model.baseline[:, 0].mean(axis=0)
+    assert baseline[1] - baseline[[0, 2]].mean() == pytest.approx(9000, rel=0.1)
+
+
+def test_budgets_that_follow_demand_leave_doubt() -> None:
+    """With the doubt, intervals hold the truth as often as promised; without it they do not."""
+    inside: dict[float, list[bool]] = {0.0: [], 1.0: []}
+    for chasing in inside:
+        for seed in range(10):
+            world = planned_world(seed, chase=1.0, push=0.5, together=0.5, chasing=chasing)
+            found = shares(fit(world.history, world.spec))
+            inside[chasing] += list((found["low"] <= world.shares) & (world.shares <= found["high"]))
+    assert np.mean(inside[0.0]) < 0.6
+    assert np.mean(inside[1.0]) > 0.75
+
+
+def test_chains_agree_and_lines_bring_no_more_than_there_is() -> None:
+    world = own_world(1)
+    found = fit(world.history, world.spec)
+    kpi = found.diagnostics["kpis"]["sales"]
+    assert kpi["agreement"] < 1.1
+    assert kpi["media_share"]["high"] <= 1.0
+    text = " ".join(found.notes)
+    for words in ("give or take a factor of 2.0", "0.5, 1, 2 times", "followed demand"):
+        assert words in text
+
+
+def test_too_many_candidates() -> None:
+    history, _ = simulate(1)
+    names = [f"line{i}" for i in range(30)]
+    spend = pd.DataFrame({name: history.spend["tv"] for name in names})
+    lines = {name: {"spend": name, "curve": "s_shaped"} for name in names}
+    spec = FitSpec(date="date", period="week", lines=lines, kpis={"sales": {"column": "sales"}}, season=0)
+    with pytest.raises(SpecError, match="too many"):
+        fit(replace(history, spend=spend), spec)

@@ -126,11 +126,14 @@ def effect_report(fitted: KpiFit, setup: Setup, history: History, spec: FitSpec)
     known = evidence(setup, fitted.series, fitted.draws)
     media, draws = setup.media, fitted.draws
     share = media.share * spec.kpis[fitted.name].media_share
+    brought = draws.gamma * media.share
+    together = np.maximum(brought.sum(axis=1), 1e-300)
     effects = {}
     for i, line in enumerate(history.spend.columns):
         gamma, chosen = draws.gamma[:, i], draws.shape[:, i]
         effects[str(line)] = {
             "share": _interval(gamma * share[i]),
+            "share_of_effect": _interval(brought[:, i] / together),
             "return": _interval(gamma * per_period),
             "learned": float(known.learned[i]),
             "score_free_of_sign": float(known.score[i]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from ..errors import DataError, SpecError
 from ..response import ResponseModel, file_hash
 from . import diagnostics, forecast
 from .baseline import YEAR, Baseline, baseline
+from .calibrate import LiftTest, calibrate, read_tests
 from .diagnostics import KpiFit
 from .history import STEP, FitSpec, History, load_history
 from .notes import notes
 from .posterior import ahead
 from .regression import Setup, assemble, ceiling, draw
-from .shapes import FAMILY
+from .shapes import FAMILY, MOST_CANDIDATES, grid
 
 # With fewer periods to fit on than this, or than two a baseline column and one a line, nothing is fitted.
 LEAST_PERIODS = 20
+# Draws made for each draw kept, where experiments weigh them.
+CANDIDATES = 20
 METHOD = (
     "Bayesian regression on saturating, geometrically adstocked media with shrinkage towards equal returns, "
     "autocorrelated noise and doubt about budgets that follow demand; Gibbs sampling"
@@ -48,13 +51,15 @@ class Fit:
         Plain data: ``kpis`` (fit, error on periods not yet seen against plain forecasts, media share),
         ``lines`` (spend seen, periods on, own movement), ``effects`` (share, return and curve by KPI and line
         with 90 % intervals, how much the data resolved), ``alike`` (pairs of lines that moved together),
-        ``series`` (each KPI by period, as it was and as fitted).
+        ``series`` (each KPI by period, as it was and as fitted), ``calibration`` where tests were given.
     notes : tuple of str
         What the data cannot tell, in words; the same as ``model.notes``.
     repairs : tuple of str
         What was filled or left aside on reading, because the config asks for it.
     spec : FitSpec
         The config.
+    conflicts : int
+        Tests that contradict the model, and were not used.
     """
 
     model: ResponseModel
@@ -62,6 +67,7 @@ class Fit:
     notes: tuple[str, ...]
     repairs: tuple[str, ...]
     spec: FitSpec
+    conflicts: int = 0
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Tables to read: ``kpis``, ``lines`` and ``effects``."""
@@ -106,18 +112,21 @@ def run_fit(
     config_path: str | Path,
     out_dir: str | Path | None = None,
     progress: Progress | None = None,
+    *,
+    tests_path: str | Path | None = None,
 ) -> Fit:
-    """Read config and history, fit, and save to ``out_dir`` if one is given.
+    """Read config and history, and tests if there are any, fit, and save to ``out_dir`` if one is given.
 
     Raises
     ------
     SpecError
-        If the config is not usable; with its file and line.
+        If the config or a test is not usable; with its file and line.
     DataError
         If the history is not usable, or the results cannot be written. Nothing is written after any error.
     """
     history, spec = check_history(history_path, config_path)
-    result = fit(history, spec, progress, config_sha256=file_hash(config_path))
+    tests = read_tests(tests_path, spec) if tests_path is not None else ()
+    result = fit(history, spec, progress, tests=tests, config_sha256=file_hash(config_path))
     if out_dir is not None:
         result.save(out_dir)
     return result
@@ -135,15 +144,22 @@ def check_history(history_path: str | Path, config_path: str | Path) -> tuple[Hi
     try:
         spec = documents.check(document, FitSpec)
         history = load_history(history_path, spec)
-        _check_enough(history, spec, baseline(history, spec))
+        check_enough(history, spec, baseline(history, spec))
     except SpecError as error:
         document.locate(error)
         raise
     return history, spec
 
 
-def fit(history: History, spec: FitSpec, progress: Progress | None = None, *, config_sha256: str = "") -> Fit:
-    """Fit every KPI of a history; `regression` holds the method.
+def fit(
+    history: History,
+    spec: FitSpec,
+    progress: Progress | None = None,
+    *,
+    tests: Sequence[LiftTest] = (),
+    config_sha256: str = "",
+) -> Fit:
+    """Fit every KPI of a history; `regression` holds the method, `calibrate` what tests do to it.
 
     Parameters
     ----------
@@ -153,37 +169,56 @@ def fit(history: History, spec: FitSpec, progress: Progress | None = None, *, co
         How to fit.
     progress : callable, optional
         Called with the share done, 0 to 1.
+    tests : sequence of LiftTest, optional
+        Lifts measured by experiments.
 
     Raises
     ------
     DataError
         If there are too few periods, or a line, KPI or control that never varies or is never on.
     SpecError
-        If an event lies outside the history and forecast, or season needs a longer history.
+        If an event lies outside the history and forecast, season needs a longer history, or a test is of a line
+        or KPI that is not fitted.
     """
     base = baseline(history, spec)
-    _check_enough(history, spec, base)
+    check_enough(history, spec, base)
     # Random numbers go by position: in the order of names, the order in the config changes nothing.
     history = replace(history, spend=history.spend[sorted(spec.lines)])
     spend = history.spend.to_numpy(dtype=np.float64).T
     lines, n_periods = [str(name) for name in history.spend.columns], spend.shape[1]
     setup = assemble(spend, base, lines, spec, n_periods)
-    at = forecast.origins(n_periods, spec.holdout, _least(spec, base), spec.folds)
+    at = forecast.origins(n_periods, spec.holdout, least(spec, base), spec.folds)
     fitted: list[KpiFit] = []
     for done, (name, kpi) in enumerate(spec.kpis.items(), start=1):
         values = history.kpis[name].to_numpy(dtype=np.float64)
         unit = float(np.mean(np.abs(values))) * kpi.media_share
-        drawn = draw(setup, values / unit, spec.draws, spec.seed, ceiling(values, kpi.media_share))
+        # Weights leave few of many draws.
+        count = spec.draws * (CANDIDATES if tests else 1)
+        drawn = draw(setup, values / unit, count, spec.seed, ceiling(values, kpi.media_share))
         foretold = forecast.rolled(spend, values, base, lines, spec, at, kpi.media_share)
         fitted.append(KpiFit(name, unit, values / unit, drawn, foretold))
         if progress is not None:
             progress(done / len(spec.kpis))
-    future = np.stack([ahead(setup, one.draws, spec.seed)[1] * one.unit for one in fitted], axis=1)
+    calibration = None
+    if tests:
+        calibration = calibrate(_model(history, spec, fitted, setup, _future(setup, fitted, spec)), tests)
+        chosen = calibration.pick(spec.draws, spec.seed)
+        fitted = [replace(one, draws=one.draws.take(chosen)) for one in fitted]
+    future = _future(setup, fitted, spec)
     report = diagnostics.report(fitted, setup, future, history, spec)
     said = notes(report, history, spec)
-    about = _about(history, spec, config_sha256)
-    model = _model(history, spec, fitted, setup, future, said, about)
-    return Fit(model.select(list(spec.kpis), list(spec.lines)), report, said, history.repairs, spec)
+    if calibration is not None:
+        report["calibration"] = calibration.to_dict()
+        said = (*calibration.notes(), *said)
+    model = _model(history, spec, fitted, setup, future)
+    model = replace(model, notes=said, attributes=_about(history, spec, config_sha256, tests))
+    conflicts = len(calibration.conflicts) if calibration is not None else 0
+    return Fit(model.select(list(spec.kpis), list(spec.lines)), report, said, history.repairs, spec, conflicts)
+
+
+def _future(setup: Setup, fitted: list[KpiFit], spec: FitSpec) -> Floats:
+    """Baseline of the periods after the history, noise to come with it: (D, K, P) KPI units."""
+    return np.stack([ahead(setup, one.draws, spec.seed)[1] * one.unit for one in fitted], axis=1)
 
 
 def _model(
@@ -192,8 +227,6 @@ def _model(
     fitted: list[KpiFit],
     setup: Setup,
     future: Floats,
-    said: tuple[str, ...],
-    about: dict[str, str | int],
 ) -> ResponseModel:
     """Turn sizes of columns of mean ``share`` into curves in currency and KPI units."""
     spend, media = history.spend.to_numpy(dtype=np.float64).T, setup.media
@@ -220,12 +253,10 @@ def _model(
         history=np.ascontiguousarray(spend[:, -spec.carryover :]),
         start=(history.dates[-1] + STEP[spec.period]).date(),
         period=spec.period,
-        notes=said,
-        attributes=about,
     )
 
 
-def _about(history: History, spec: FitSpec, config_sha256: str) -> dict[str, str | int]:
+def _about(history: History, spec: FitSpec, config_sha256: str, tests: Sequence[LiftTest]) -> dict[str, str | int]:
     about: dict[str, str | int] = {
         "method": METHOD,
         "seed": spec.seed,
@@ -236,17 +267,26 @@ def _about(history: History, spec: FitSpec, config_sha256: str) -> dict[str, str
     }
     if config_sha256:
         about["config_sha256"] = config_sha256
+    if tests:
+        about["calibrated_by"] = "; ".join(test.name for test in tests)
     if spec.currency:
         about["currency"] = spec.currency
     return about
 
 
-def _least(spec: FitSpec, base: Baseline) -> int:
+def least(spec: FitSpec, base: Baseline) -> int:
     """The fewest periods a fit learns from."""
     return max(LEAST_PERIODS, 2 * (base.free.shape[1] + base.signed.shape[1]) + len(spec.lines))
 
 
-def _check_enough(history: History, spec: FitSpec, base: Baseline) -> None:
+def check_enough(history: History, spec: FitSpec, base: Baseline) -> None:
+    """Refuse a history that is too short, or holds a line or KPI that there is nothing to learn of.
+
+    Raises
+    ------
+    SpecError, DataError
+        As `fit` does.
+    """
     periods, year = len(history.dates), YEAR[spec.period]
     columns = base.free.shape[1] + base.signed.shape[1]
     if spec.season and periods < year:
@@ -255,13 +295,20 @@ def _check_enough(history: History, spec: FitSpec, base: Baseline) -> None:
             "state 'season: 0'",
             path=("season",),
         )
-    least = spec.holdout + _least(spec, base)
-    if periods < least:
+    needed = spec.holdout + least(spec, base)
+    if periods < needed:
         raise DataError(
             f"{periods} {spec.period}s are too few: {columns} baseline columns, {len(spec.lines)} lines and "
-            f"{spec.holdout} held-out {spec.period}s need {least}",
+            f"{spec.holdout} held-out {spec.period}s need {needed}",
             "use a longer history, fewer lines or controls, or a lower 'season'",
             file=history.file,
+        )
+    count = sum(len(grid(spec.period, line.curve)) for line in spec.lines.values())
+    if count > MOST_CANDIDATES:
+        raise SpecError(
+            f"{count:,} candidate curves are too many (at most {MOST_CANDIDATES:,})",
+            "let fewer lines be 's_shaped'",
+            path=("lines",),
         )
     if idle := [name for name in spec.lines if not (history.spend[name] > 0).any()]:
         raise DataError(

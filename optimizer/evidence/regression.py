@@ -30,7 +30,7 @@ al., Bayesian Data Analysis, 3rd ed., 11.4).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -135,6 +135,11 @@ class Draws:
     level: Floats
     last: Floats
     agreement: float
+
+    def take(self, chosen: Ints) -> Draws:
+        """Return these draws, by number; a draw may stand twice."""
+        parts = {name: value[chosen] for name, value in vars(self).items() if name != "agreement"}
+        return replace(self, **parts)
 
 
 def assemble(spend: Floats, base: Baseline, lines: Sequence[str], spec: FitSpec, known: int) -> Setup:

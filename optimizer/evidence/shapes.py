@@ -18,10 +18,15 @@ CurveKind = Literal["concave", "s_shaped", "linear"]
 # Half-saturation in multiples of a line's average spend while it is on. Beyond eight times, a concave curve is
 # all but straight over what has been seen; below a quarter, all but flat.
 HALVES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+# A steep curve bends within a narrower range, which finer steps have to meet.
+STEEP_HALVES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 # From 1, which is concave, to as steep as peers' priors go.
 SLOPES = (1.0, 1.7, 3.0)
 RATES = {"week": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75), "day": (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)}
 FAMILY = {"concave": "michaelis_menten", "s_shaped": "hill", "linear": "linear"}
+STEPS = {"concave": (HALVES, (1.0,)), "s_shaped": (STEEP_HALVES, SLOPES), "linear": ((1.0,), (1.0,))}
+# Their products with each other are kept, for each memory of the noise.
+MOST_CANDIDATES = 3000
 # Before anything is fitted lines are compared at the third rate, half at typical spend.
 MIDDLE_HALF = 1.0
 
@@ -67,7 +72,7 @@ class Candidates:
 
 def grid(period: str, kind: CurveKind = "concave") -> Floats:
     """Carry-over rate a period, half-saturation in typical spend, steepness: (G, 3)."""
-    halves, slopes = ((1.0,), (1.0,)) if kind == "linear" else (HALVES, SLOPES if kind == "s_shaped" else (1.0,))
+    halves, slopes = STEPS[kind]
     return np.array(list(product(RATES[period], halves, slopes)))
 
 

@@ -10,6 +10,8 @@ from rich.text import Text
 from .formats import DASH, between, clean, number, percent
 from .tables import block, columns, print_warnings, two
 
+LIFTS = ("measured", "before", "after")
+
 if TYPE_CHECKING:
     from ..evidence.checks import Report
     from ..evidence.fit import Fit
@@ -21,23 +23,33 @@ def print_fit(console: Console, fit: Fit) -> None:
     about = fit.model.attributes
     console.print(Text(f"{about['rows']} {fit.spec.period}s, {about['first']} to {about['last']}", style="dim"))
     for title, table in (
-        (f"How well the fit foretells the last {fit.spec.holdout} {fit.spec.period}s, left out of it", _kpis(fit)),
+        (_foretells(fit), _kpis(fit)),
         (f"What the history saw of each line, spend a {fit.spec.period}", _lines(fit)),
         ("What each line does", _effects(fit)),
     ):
         console.print()
         console.print(block(title, table))
+    if "calibration" in fit.diagnostics:
+        console.print()
+        console.print(block("Lifts as experiments measured them, and as the model foretells them", _tests(fit)))
     print_warnings(console, fit.repairs, "Filled or left aside on reading, as the config asks")
     print_warnings(console, fit.notes, "What the data cannot tell")
 
 
+def _foretells(fit: Fit) -> str:
+    origins = next(iter(fit.diagnostics["kpis"].values()))["holdout"]["origins"]
+    times = "once" if origins == 1 else f"{origins} times"
+    return f"How well the fit foretells {times} {fit.spec.holdout} {fit.spec.period}s that it has not seen"
+
+
 def _kpis(fit: Fit) -> Any:
-    table = columns("KPI", "Error", "of mean", "of last year", "R2 fitted", "Media share")
+    table = columns("KPI", "Error", "no lines", "mean", "last year", "R2 fitted", "Media share")
     for name, kpi in fit.diagnostics["kpis"].items():
         held, share = kpi["holdout"], kpi["media_share"]
         table.add_row(
             clean(name),
             Text(percent(held["error"]), style="bold"),
+            percent(held["error_without_media"]),
             percent(held["error_of_mean"]),
             percent(held["error_of_last_year"]),
             _plain(kpi["r2"]),
@@ -73,6 +85,16 @@ def _effects(fit: Fit) -> Any:
                 percent(effect["learned"]),
             )
         table.add_section()
+    return table
+
+
+def _tests(fit: Fit) -> Any:
+    table = columns("Test", "Line", "KPI", "Measured", "Before", "After", "", words=3)
+    for test in fit.diagnostics["calibration"]["tests"]:
+        lifts = (two(number(x["mean"]), between(x["low"], x["high"])) for x in (test[k] for k in LIFTS))
+        names = (clean(test[key]) for key in ("name", "line", "kpi"))
+        told = Text("contradicts the model", style="red") if test["conflict"] else Text("used")
+        table.add_row(*names, *lifts, told)
     return table
 
 
