@@ -311,10 +311,16 @@ def check(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FIT", help="For a history: which columns to read.")
     ] = None,
+    backtest: Annotated[
+        bool,
+        typer.Option("--backtest", help="For a history: how well would a fit have foretold it, again and again."),
+    ] = False,
 ) -> None:
     """Say whether a scenario or a history is sound, and what will be made of it. Writes nothing."""
     if config is not None:
-        _check_history(file, config)
+        _check_history(file, config, backtest)
+    elif backtest:
+        raise SpecError("--backtest needs a history and --config", "a scenario has no past", file=str(file))
     elif file.suffix.lower() in (".csv", ".parquet", ".pq", ".tsv"):
         raise SpecError(
             "a history needs --config", "name the fit config that says which columns to read", file=str(file)
@@ -348,10 +354,11 @@ def _check_scenario(file: Path) -> None:
     console.print(f"\n{file.name} is sound, and its rules can be kept.", markup=False, style="green")
 
 
-def _check_history(file: Path, config: Path) -> None:
+def _check_history(file: Path, config: Path, backtest: bool) -> None:
     from .evidence import checks
+    from .evidence.backtest import backtest as run_backtest
     from .evidence.fit import check_history
-    from .report.fitting import print_data_findings, print_history
+    from .report.fitting import print_backtest, print_data_findings, print_history
 
     report = checks.check(file, config)
     if report.failed:
@@ -360,6 +367,10 @@ def _check_history(file: Path, config: Path) -> None:
     history, spec = check_history(file, config)
     print_history(_console(), history, spec)
     print_data_findings(_console(), report)
+    if backtest:
+        with _progress("Backtest") as progress:
+            found = run_backtest(history, spec, progress)
+        print_backtest(_console(), found, spec)
 
 
 def _solve(file: Path, time_limit: float | None = None) -> tuple[Scenario, Plan]:

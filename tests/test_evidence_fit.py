@@ -413,7 +413,7 @@ def test_chains_agree_and_lines_bring_no_more_than_there_is() -> None:
 def test_too_many_candidates() -> None:
     history, _ = simulate(1)
     names = [f"line{i}" for i in range(30)]
-    spend = pd.DataFrame({name: history.spend["tv"] for name in names})
+    spend = pd.DataFrame(dict.fromkeys(names, history.spend["tv"]))
     lines = {name: {"spend": name, "curve": "s_shaped"} for name in names}
     spec = FitSpec(date="date", period="week", lines=lines, kpis={"sales": {"column": "sales"}}, season=0)
     with pytest.raises(SpecError, match="too many"):

@@ -70,7 +70,10 @@ def test_scores() -> None:
     assert found.error() == pytest.approx(6 / 100)
     assert found.skill("mean") == pytest.approx(1 - 6 / 40)
     assert found.error("last_year") is None
+    # Over the three periods that a year before is known of; none where it foretells all to the last digit.
     assert found.skill("last_year") is None
+    other = replace(found, table=found.table.assign(last_year=[13.0, 20.0, 30.0, np.nan]))
+    assert other.skill("last_year") == pytest.approx(0.0)
     assert found.covered() == 0.5
     assert found.totals_covered() == 0.0
     assert found.r2() == pytest.approx(1 - 14 / 500)

@@ -44,9 +44,13 @@ class Forecast:
         return float(miss / max(self.table["actual"].abs().sum(), 1e-300))
 
     def skill(self, name: str) -> float | None:
-        """How much of another forecast's error the fit takes away: 1 all, 0 none, negative if it adds to it."""
-        own, other = self.error(), self.error(name)
-        return None if own is None or not other else 1.0 - own / other
+        """How much of another forecast's error the fit takes away: 1 all, 0 none, negative if it adds to it.
+
+        Over the periods that the other forecast has; None where it has none.
+        """
+        both = self.table[self.table[name].notna()]
+        other = float((both["actual"] - both[name]).abs().sum())
+        return 1.0 - float((both["actual"] - both["expected"]).abs().sum()) / other if other > 0 else None
 
     def covered(self) -> float:
         """Share of periods within their interval."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
@@ -15,6 +16,7 @@ LIFTS = ("measured", "before", "after")
 if TYPE_CHECKING:
     from ..evidence.checks import Report
     from ..evidence.fit import Fit
+    from ..evidence.forecast import Forecast
     from ..evidence.history import FitSpec, History
 
 
@@ -131,6 +133,23 @@ def print_history(console: Console, history: History, spec: FitSpec) -> None:
     print_warnings(console, history.repairs, "Filled or left aside on reading, as the config asks")
     console.print()
     console.print(Text(f"{clean(history.file)} is sound.", style="green"))
+
+
+def print_backtest(console: Console, found: dict[str, Forecast], spec: FitSpec) -> None:
+    """Print how forecasts from every origin did: errors, skill, and what the intervals held."""
+    from ..evidence.backtest import summary
+
+    table = columns("KPI", "Origins", "Error", "Skill: last year", "mean", "no lines", "In 80 %", "Totals")
+    for name, row in summary(found).drop(columns="without media").iterrows():
+        shares = (percent(None if pd.isna(value) else float(value)) for value in row.iloc[1:])
+        table.add_row(clean(name), number(float(row["origins"])), *shares)
+    console.print()
+    foot = (
+        "Skill: the share of the error of last year's value, of the mean so far and of the same model without any "
+        "line that the fit takes away; negative where it does worse. In 80 %: periods, and totals over them, within "
+        "their intervals. Controls and events are taken as they came."
+    )
+    console.print(block(f"{spec.holdout} {spec.period}s ahead at the spend that happened", table, foot))
 
 
 def print_data_findings(console: Console, report: Report) -> None:
