@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optimizer.evidence.demand import chased
 from optimizer.evidence.history import FitSpec, History
-from optimizer.evidence.regression import MEMORIES, WIDTHS, chased, levels
+from optimizer.evidence.regression import MEMORIES, WIDTHS, levels
 from optimizer.evidence.shapes import candidates, grid, saturated
 
 MEAN = 5000.0

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ..curves import Floats
+from .demand import NOTHING
 from .forecast import INTERVAL, Forecast
 from .history import FitSpec, History
 from .posterior import evidence, known_fit
-from .regression import NOTHING, Draws, Setup
+from .regression import Draws, Setup
 
 LOW, HIGH = 0.05, 0.95
 # Correlation from which two lines are said to have moved together.

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from datetime import date
 
+from .demand import OWN_CHASING
 from .diagnostics import Report
 from .history import FitSpec, History
-from .regression import LEVEL_SD, OWN_CHASING, WIDTHS
+from .regression import LEVEL_SD, WIDTHS
 
 # Where the notes begin to warn.
 LITTLE_LEARNED = 0.2

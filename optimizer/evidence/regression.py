@@ -18,7 +18,7 @@ bring. Beforehand
 - theta has the widths of `baseline`, wide ones;
 - D are movements of spend that demand may have caused: the common movement of all lines (the first principal
   component of what the baseline leaves of their log spend) and each line's own. delta is normal about zero, so
-  that the first may make ``chasing`` standard deviations of the noise, and all lines' own together `OWN_CHASING`
+  that the first may make ``chasing`` standard deviations of the noise, and all lines' own together `demand.OWN_CHASING`
   of that. Without D, budgets that follow demand would pass for budgets that make it; with it, a line is
   judged by what it did when the others did something else, and no amount of data takes the last doubt away.
 
@@ -31,11 +31,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..curves import Floats
 from .baseline import Baseline
+from .demand import chased
 from .history import FitSpec
 from .shapes import Candidates, Ints, candidates
 
@@ -43,10 +45,9 @@ MEMORIES = np.array([0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95])
 WIDTHS = np.array([0.5, 1.0, 2.0])
 LEVEL_SD = 0.7
 LEVEL_STEPS = np.linspace(-2.5, 2.5, 41)
-OWN_CHASING = 0.7
 CHAINS, BURN, THIN = 4, 600, 30
-# Relative size below which what is left of a column is rounding.
-NOTHING = 1e-6
+# Chains that disagree by more are run again, this many times as long.
+AGREED, LONGER = 1.05, 6
 
 
 @dataclass(frozen=True)
@@ -177,47 +178,6 @@ def mean_sizes() -> Floats:
     return np.asarray(1.0 + WIDTHS * density / ndtr(1.0 / WIDTHS))
 
 
-def chased(spend: Floats, free: Floats, media: Candidates, chasing: float) -> tuple[Floats, Floats]:
-    """Movements of spend that demand may have caused: (known, e) and how large they may be (e,).
-
-    Parameters
-    ----------
-    spend : (L, known)
-        Currency a period.
-    free : (known, q)
-        Columns of the baseline: what they explain is no doubt.
-    chasing : float
-        Standard deviation of the common movement's part, in those of the noise; 0 for none.
-    """
-    n_known = spend.shape[1]
-    if chasing == 0 or not len(spend):
-        return np.empty((n_known, 0)), np.empty(0)
-    basis = _basis(free)
-    own = media.columns[media.middle, :n_known]
-    own_left = own - (own @ basis) @ basis.T
-    logs = np.log1p(spend / media.typical[:, None])
-    left = logs - (logs @ basis) @ basis.T
-    moved = (np.linalg.norm(own_left, axis=1) > NOTHING * np.linalg.norm(own, axis=1)) & (
-        np.linalg.norm(left, axis=1) > NOTHING * np.linalg.norm(logs, axis=1)
-    )
-    if not moved.any():
-        return np.empty((n_known, 0)), np.empty(0)
-    left, own_left = _unit(left[moved]), _unit(own_left[moved])
-    weights = np.linalg.eigh(left @ left.T)[1][:, -1]
-    common = _unit(weights * np.sign(weights[np.argmax(np.abs(weights))]) @ left)
-    sizes = np.full(len(left), chasing * OWN_CHASING / np.sqrt(len(left)))
-    return np.column_stack([*own_left, common]), np.append(sizes, chasing)
-
-
-def _unit(rows: Floats) -> Floats:
-    return np.asarray(rows / np.sqrt(np.mean(rows**2, axis=-1, keepdims=True)))
-
-
-def _basis(columns: Floats) -> Floats:
-    left, sizes, _ = np.linalg.svd(columns, full_matrices=False)
-    return np.asarray(left[:, sizes > sizes[0] * 1e-10])
-
-
 def whitened(series: Floats, memory: float) -> Floats:
     """Take out of every period what the one before left in it: (..., T)."""
     out = series.copy()
@@ -288,27 +248,63 @@ def draw(setup: Setup, series: Floats, draws: int, seed: int, most: float = np.i
     most : float
         The most all lines together may bring, in units of the regression.
     """
-    from ..kernels_fit import sample
-
     stiff = stiffness(setup, series)
     found = system(setup, stiff)
-    n_lines, n_controls = len(setup.media.share), setup.signed.shape[1]
+    n_lines = len(setup.media.share)
     white = [whitened(series, memory) for memory in MEMORIES]
-    right, total = [], []
     whites = [whitened(found.columns, memory) for memory in MEMORIES]
+    for thin in (THIN, LONGER * THIN):
+        kept = _chains(setup, found, white, whites, float(series.std()), most, draws, thin, seed)
+        agreed = agreement(kept[1][:, :, :n_lines])
+        if agreed <= AGREED:
+            break
+    shape, gamma, variance, memory, level = (
+        part.reshape(part.shape[0] * part.shape[1], *part.shape[2:])[:draws] for part in kept
+    )
+    theta, delta, last = _coefficients(setup, found, white, whites, (shape, gamma, variance, memory), series, seed)
+    return Draws(
+        shape[:, :n_lines],
+        gamma[:, :n_lines],
+        gamma[:, n_lines:],
+        theta,
+        delta,
+        variance,
+        MEMORIES[memory],
+        levels()[0][level],
+        last,
+        agreed,
+    )
+
+
+def _chains(
+    setup: Setup,
+    found: System,
+    white: list[Floats],
+    whites: list[Floats],
+    spread: float,
+    most: float,
+    draws: int,
+    thin: int,
+    seed: int,
+) -> list[Any]:
+    """Run the chains: what `kernels_fit.sample` returns, each part by draw and chain, starts cut off."""
+    from ..kernels_fit import sample
+
+    n_lines, n_controls = len(setup.media.share), setup.signed.shape[1]
+    right, total = [], []
     for one, columns, (left, _, _) in zip(white, whites, found.parts, strict=True):
         inside = left.T @ one
         right.append(columns @ one - (columns @ left) @ inside)
         total.append(one @ one - inside @ inside)
     first = np.append(setup.media.first, setup.media.first[-1] + np.arange(1, n_controls + 1)).astype(np.int64)
-    own = np.concatenate([np.zeros(n_lines), np.full(n_controls, max(float(series.std()), 1e-6))])
+    own = np.concatenate([np.zeros(n_lines), np.full(n_controls, max(spread, 1e-6))])
     part = np.concatenate([setup.media.share, np.zeros(n_controls)])
     each, chains = -(-draws // CHAINS), []
     # As many draws are cut off each chain's start as BURN sweeps make.
     cut = -(-BURN // THIN)
     for chain in range(CHAINS):
         rng = np.random.default_rng([seed, chain])
-        sweeps = (each + cut) * THIN
+        sweeps = (each + cut) * thin
         chains.append(
             sample(
                 found.gram,
@@ -328,24 +324,7 @@ def draw(setup: Setup, series: Floats, draws: int, seed: int, most: float = np.i
                 each + cut,
             )
         )
-    kept = [np.stack([chain[i][cut:] for chain in chains], axis=1) for i in range(5)]
-    agreed = agreement(kept[1][:, :, :n_lines])
-    shape, gamma, variance, memory, level = (
-        part.reshape(part.shape[0] * part.shape[1], *part.shape[2:])[:draws] for part in kept
-    )
-    theta, delta, last = _coefficients(setup, found, white, whites, (shape, gamma, variance, memory), series, seed)
-    return Draws(
-        shape[:, :n_lines],
-        gamma[:, :n_lines],
-        gamma[:, n_lines:],
-        theta,
-        delta,
-        variance,
-        MEMORIES[memory],
-        levels()[0][level],
-        last,
-        agreed,
-    )
+    return [np.stack([chain[i][cut:] for chain in chains], axis=1) for i in range(5)]
 
 
 def _coefficients(

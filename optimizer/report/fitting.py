@@ -146,8 +146,8 @@ def print_backtest(console: Console, found: dict[str, Forecast], spec: FitSpec) 
     console.print()
     foot = (
         "Skill: the share of the error of last year's value, of the mean so far and of the same model without any "
-        "line that the fit takes away; negative where it does worse. In 80 %: periods, and totals over them, within "
-        "their intervals. Controls and events are taken as they came."
+        "line that the fit takes away; negative where it does worse. In 80 %: periods, and totals over them, that "
+        "lie within. Controls and events are taken as they came."
     )
     console.print(block(f"{spec.holdout} {spec.period}s ahead at the spend that happened", table, foot))
 
