@@ -115,6 +115,88 @@ def misfit(gram: np.ndarray, right: np.ndarray, total: float, chosen: np.ndarray
 
 
 @njit(cache=True)
+def project(
+    gram: np.ndarray,
+    right: np.ndarray,
+    begin: int,
+    end: int,
+    line: int,
+    chosen: np.ndarray,
+    gamma: np.ndarray,
+    high: np.ndarray,
+) -> None:
+    """Products of a line's columns ``begin`` to ``end`` with what the other lines leave, into ``high``."""
+    for g in range(end - begin):
+        high[g] = right[begin + g]
+    for other in range(len(chosen)):
+        if other != line and gamma[other] != 0.0:
+            row, times = gram[chosen[other]], gamma[other]
+            for g in range(end - begin):
+                high[g] -= row[begin + g] * times
+
+
+@njit(cache=True)
+def posterior(
+    gram: np.ndarray,
+    begin: int,
+    end: int,
+    variance: float,
+    centre: float,
+    sd: float,
+    high: np.ndarray,
+    means: np.ndarray,
+    roots: np.ndarray,
+) -> None:
+    """Mean of a size and root of its precision for each of a line's columns, no limit being set."""
+    for g in range(end - begin):
+        precision = gram[begin + g, begin + g] / variance + 1.0 / (sd * sd)
+        means[g] = (high[g] / variance + centre / (sd * sd)) / precision
+        roots[g] = math.sqrt(precision)
+
+
+@njit(cache=True)
+def pick_widths(
+    gamma: np.ndarray,
+    own: np.ndarray,
+    widths: np.ndarray,
+    weight: np.ndarray,
+    level: float,
+    u: np.ndarray,
+    width: np.ndarray,
+    logs: np.ndarray,
+) -> None:
+    """Draw how far each line's size may be from the level, into ``width``."""
+    for line in range(len(gamma)):
+        if own[line] > 0.0:
+            continue
+        for w in range(len(widths)):
+            away = (gamma[line] / level - 1.0) / widths[w]
+            logs[w] = weight[w] - 0.5 * away * away - math.log(widths[w]) - log_phi(1.0 / widths[w])
+        width[line] = pick(logs, len(widths), u[line])
+
+
+@njit(cache=True)
+def pick_level(
+    gamma: np.ndarray,
+    own: np.ndarray,
+    widths: np.ndarray,
+    width: np.ndarray,
+    levels: np.ndarray,
+    weight: np.ndarray,
+    u: float,
+    logs: np.ndarray,
+) -> int:
+    """Draw the level that all lines' sizes lie about."""
+    for m in range(len(levels)):
+        logs[m] = weight[m]
+        for line in range(len(gamma)):
+            if own[line] == 0.0:
+                away = (gamma[line] / levels[m] - 1.0) / widths[width[line]]
+                logs[m] -= 0.5 * away * away + math.log(levels[m])
+    return pick(logs, len(levels), u)
+
+
+@njit(cache=True)
 def sample(
     gram: np.ndarray,
     right: np.ndarray,
@@ -174,7 +256,7 @@ def sample(
     size = max(len(levels), len(widths), len(total))
     for line in range(n_lines):
         size = max(size, first[line + 1] - first[line])
-    logs, high = np.empty(size), np.empty(size)
+    logs, high, means, roots = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     out = (
         np.empty((keep, n_lines), np.int64),
         np.empty((keep, n_lines)),
@@ -185,47 +267,25 @@ def sample(
     for s in range(sweeps):
         u = uniform[s]
         for line in range(n_lines):
-            begin, count = first[line], first[line + 1] - first[line]
             alone = own[line] > 0.0
             sd = own[line] if alone else widths[width[line]] * levels[level]
             centre = 0.0 if alone else levels[level]
-            for g in range(count):
-                high[g] = right[memory, begin + g]
-            for other in range(n_lines):
-                if other != line and gamma[other] != 0.0:
-                    row, times = gram[memory, chosen[other]], gamma[other]
-                    for g in range(count):
-                        high[g] -= row[begin + g] * times
             room = most
             for other in range(n_lines):
                 if other != line:
                     room -= part[other] * gamma[other]
             room = max(room, SMALL) / part[line] if part[line] > 0.0 else math.inf
-            for g in range(count):
-                precision = gram[memory, begin + g, begin + g] / variance + 1.0 / (sd * sd)
-                mean = (high[g] / variance + centre / (sd * sd)) / precision
-                root = math.sqrt(precision)
-                mass = log_mass((mean - room) * root, mean * root)
-                logs[g] = prior[begin + g] - math.log(root) + 0.5 * (mean * root) ** 2 + mass
-            g = pick(logs, count, u[line])
+            begin, end = first[line], first[line + 1]
+            project(gram[memory], right[memory], begin, end, line, chosen, gamma, high)
+            posterior(gram[memory], begin, end, variance, centre, sd, high, means, roots)
+            for g in range(end - begin):
+                mass = log_mass((means[g] - room) * roots[g], means[g] * roots[g])
+                logs[g] = prior[begin + g] - math.log(roots[g]) + 0.5 * (means[g] * roots[g]) ** 2 + mass
+            g = pick(logs, end - begin, u[line])
             chosen[line] = begin + g
-            precision = gram[memory, begin + g, begin + g] / variance + 1.0 / (sd * sd)
-            mean = (high[g] / variance + centre / (sd * sd)) / precision
-            gamma[line] = held_normal(mean, 1.0 / math.sqrt(precision), room, u[n_lines + line])
-        for line in range(n_lines):
-            if own[line] > 0.0:
-                continue
-            for w in range(len(widths)):
-                away = (gamma[line] / levels[level] - 1.0) / widths[w]
-                logs[w] = width_weight[w] - 0.5 * away * away - math.log(widths[w]) - log_phi(1.0 / widths[w])
-            width[line] = pick(logs, len(widths), u[2 * n_lines + line])
-        for m in range(len(levels)):
-            logs[m] = level_weight[m]
-            for line in range(n_lines):
-                if own[line] == 0.0:
-                    away = (gamma[line] / levels[m] - 1.0) / widths[width[line]]
-                    logs[m] -= 0.5 * away * away + math.log(levels[m])
-        level = pick(logs, len(levels), u[3 * n_lines])
+            gamma[line] = held_normal(means[g], 1.0 / roots[g], room, u[n_lines + line])
+        pick_widths(gamma, own, widths, width_weight, levels[level], u[2 * n_lines :], width, logs)
+        level = pick_level(gamma, own, widths, width, levels, level_weight, u[3 * n_lines], logs)
         for r in range(len(total)):
             left = misfit(gram[r], right[r], total[r], chosen, gamma)
             logs[r] = weight[r] - 0.5 * left / variance

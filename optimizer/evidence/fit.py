@@ -184,19 +184,12 @@ def fit(
     check_enough(history, spec, base)
     # Random numbers go by position: in the order of names, the order in the config changes nothing.
     history = replace(history, spend=history.spend[sorted(spec.lines)])
-    spend = history.spend.to_numpy(dtype=np.float64).T
-    lines, n_periods = [str(name) for name in history.spend.columns], spend.shape[1]
-    setup = assemble(spend, base, lines, spec, n_periods)
-    at = forecast.origins(n_periods, spec.holdout, least(spec, base), spec.folds)
+    setup = assemble(_spend(history), base, list(history.spend.columns), spec, len(history.dates))
+    # Weights leave few of many draws.
+    count = spec.draws * (CANDIDATES if tests else 1)
     fitted: list[KpiFit] = []
-    for done, (name, kpi) in enumerate(spec.kpis.items(), start=1):
-        values = history.kpis[name].to_numpy(dtype=np.float64)
-        unit = float(np.mean(np.abs(values))) * kpi.media_share
-        # Weights leave few of many draws.
-        count = spec.draws * (CANDIDATES if tests else 1)
-        drawn = draw(setup, values / unit, count, spec.seed, ceiling(values, kpi.media_share))
-        foretold = forecast.rolled(spend, values, base, lines, spec, at, kpi.media_share)
-        fitted.append(KpiFit(name, unit, values / unit, drawn, foretold))
+    for done, name in enumerate(spec.kpis, start=1):
+        fitted.append(_one(history, spec, base, setup, name, count))
         if progress is not None:
             progress(done / len(spec.kpis))
     calibration = None
@@ -216,6 +209,21 @@ def fit(
     return Fit(model.select(list(spec.kpis), list(spec.lines)), report, said, history.repairs, spec, conflicts)
 
 
+def _spend(history: History) -> Floats:
+    return history.spend.to_numpy(dtype=np.float64).T
+
+
+def _one(history: History, spec: FitSpec, base: Baseline, setup: Setup, name: str, count: int) -> KpiFit:
+    """Fit one KPI, and forecast what it was from periods before."""
+    kpi, values = spec.kpis[name], history.kpis[name].to_numpy(dtype=np.float64)
+    unit = float(np.mean(np.abs(values))) * kpi.media_share
+    drawn = draw(setup, values / unit, count, spec.seed, ceiling(values, kpi.media_share))
+    at = forecast.origins(len(values), spec.holdout, least(spec, base), spec.folds)
+    lines = list(history.spend.columns)
+    foretold = forecast.rolled(_spend(history), values, base, lines, spec, at, kpi.media_share)
+    return KpiFit(name, unit, values / unit, drawn, foretold)
+
+
 def _future(setup: Setup, fitted: list[KpiFit], spec: FitSpec) -> Floats:
     """Baseline of the periods after the history, noise to come with it: (D, K, P) KPI units."""
     return np.stack([ahead(setup, one.draws, spec.seed)[1] * one.unit for one in fitted], axis=1)
@@ -229,7 +237,7 @@ def _model(
     future: Floats,
 ) -> ResponseModel:
     """Turn sizes of columns of mean ``share`` into curves in currency and KPI units."""
-    spend, media = history.spend.to_numpy(dtype=np.float64).T, setup.media
+    spend, media = _spend(history), setup.media
     shape = np.stack([one.draws.shape for one in fitted], axis=1)
     gamma = np.stack([one.draws.gamma * one.unit for one in fitted], axis=1)
     kinds = [spec.lines[str(name)].curve for name in history.spend.columns]

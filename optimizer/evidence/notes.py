@@ -22,6 +22,8 @@ DISAGREE = 1.1
 NEXT_TO_NOTHING = 0.15
 OFF_FOR = {"day": 28, "week": 4}
 LEAST_COVERED = 0.5
+# Errors that differ by less say nothing.
+CLEARLY = 1.05
 
 
 def notes(found: Report, history: History, spec: FitSpec) -> tuple[str, ...]:
@@ -139,12 +141,12 @@ def _forecast_notes(name: str, held: Report, period: str) -> list[str]:
     said = []
     where = f"on {held['origins']} times {held['periods']} {period}s not yet seen"
     naive = [held[key] for key in ("error_of_mean", "error_of_last_year") if held[key] is not None]
-    if held["error"] > min(naive):
+    if held["error"] > CLEARLY * min(naive):
         said.append(
             f"{name}: {where}, the fit misses by {held['error']:.0%}, a plain forecast (mean, or last year) by "
             f"{min(naive):.0%}: do not trust its level."
         )
-    if held["error"] > held["error_without_media"]:
+    if held["error"] > CLEARLY * held["error_without_media"]:
         said.append(
             f"{name}: {where}, the same model without any line misses by {held['error_without_media']:.0%}, "
             f"with them by {held['error']:.0%}: forecasts do not confirm the lines' effects."

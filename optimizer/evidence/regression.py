@@ -19,8 +19,9 @@ bring. Beforehand
 - D are movements of spend that demand may have caused: the common movement of all lines (the first principal
   component of what the baseline leaves of their log spend) and each line's own. delta is normal about zero, so
   that the first may make ``chasing`` standard deviations of the noise, and all lines' own together
-  `demand.OWN_CHASING` of that. Without D, budgets that follow demand would pass for budgets that make it; with it, a line is
-  judged by what it did when the others did something else, and no amount of data takes the last doubt away.
+  `demand.OWN_CHASING` of that. Without D, budgets that follow demand would pass for budgets that make it; with
+  it, a line is judged by what it did when the others did something else, and no amount of data takes the last
+  doubt away.
 
 theta and delta are integrated out. A line's shape and size are drawn together, then the widths, the level, phi
 and the noise (`kernels_fit.sample`), in `CHAINS` chains that must agree (`agreement`: split R-hat of Gelman et
