@@ -344,7 +344,13 @@ def test_curves_may_be_straight_or_s_shaped() -> None:
     )
     lines = {"tv": {"spend": "tv", "curve": "s_shaped"}, "radio": {"spend": "radio", "curve": "linear"}}
     spec = FitSpec(
-        date="date", period="week", lines=lines, kpis={"sales": {"column": "sales"}}, draws=60, season=0
+        date="date",
+        period="week",
+        lines=lines,
+        kpis={"sales": {"column": "sales"}},
+        draws=60,
+        season=0,
+        chasing=0.0,
     )
     found = fit(history, spec)
     model = found.model

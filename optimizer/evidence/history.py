@@ -101,7 +101,7 @@ class FitSpec(Spec):
     event_columns: dict[Name, Name] = Field(default_factory=dict)
     signs: dict[Name, Literal["positive", "negative"]] = Field(default_factory=dict)
     season: Annotated[int, Field(ge=0, le=6)] = 2
-    chasing: Annotated[float, Field(ge=0, le=5)] = 1.0
+    chasing: Annotated[float, Field(ge=0, le=5)] = 1.5
     currency: Name | None = None
     draws: Annotated[int, Field(ge=20, le=2000)] = 200
     seed: Annotated[int, Field(ge=0, le=2**32)] = 1
