@@ -212,18 +212,29 @@ def fit(
     history: Annotated[Path, typer.Argument(metavar="HISTORY", help="Weekly or daily history, CSV or Parquet.")],
     config: Annotated[Path, typer.Option("--config", metavar="FIT", help="Which columns to read, a YAML file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the response model goes.")],
+    calibrate: Annotated[
+        Path | None,
+        typer.Option("--calibrate", metavar="TESTS", help="Lifts measured by experiments, a YAML file."),
+    ] = None,
 ) -> None:
-    """Fit response curves with uncertainty to a history of spend and KPIs."""
+    """Fit response curves with uncertainty to a history of spend and KPIs; experiments correct them.
+
+    A test that contradicts the model is told and not used; the exit code is then 1.
+    """
     from .evidence.fit import run_fit
-    from .report.files import check_directory
+    from .report.files import check_directory, write_all
+    from .report.fit_page import render_fit
     from .report.fitting import print_fit
 
     check_directory(out)
     with _progress("Fitting") as progress:
-        found = run_fit(history, config, out_dir=out, progress=progress)
+        found = run_fit(history, config, out_dir=out, progress=progress, tests_path=calibrate)
+    write_all(out, {"evidence.html": render_fit(found)})
     console = _console()
     print_fit(console, found)
-    _say_where(console, out, ("response.nc", "fit.json"))
+    _say_where(console, out, ("response.nc", "fit.json", "evidence.html"))
+    if found.conflicts:
+        raise typer.Exit(FINDING)
 
 
 @app.command(epilog=CSV_NOTE)
@@ -300,10 +311,16 @@ def check(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FIT", help="For a history: which columns to read.")
     ] = None,
+    backtest: Annotated[
+        bool,
+        typer.Option("--backtest", help="For a history: how well would a fit have foretold it, again and again."),
+    ] = False,
 ) -> None:
     """Say whether a scenario or a history is sound, and what will be made of it. Writes nothing."""
     if config is not None:
-        _check_history(file, config)
+        _check_history(file, config, backtest)
+    elif backtest:
+        raise SpecError("--backtest needs a history and --config", "a scenario has no past", file=str(file))
     elif file.suffix.lower() in (".csv", ".parquet", ".pq", ".tsv"):
         raise SpecError(
             "a history needs --config", "name the fit config that says which columns to read", file=str(file)
@@ -337,10 +354,11 @@ def _check_scenario(file: Path) -> None:
     console.print(f"\n{file.name} is sound, and its rules can be kept.", markup=False, style="green")
 
 
-def _check_history(file: Path, config: Path) -> None:
+def _check_history(file: Path, config: Path, backtest: bool) -> None:
     from .evidence import checks
+    from .evidence.backtest import backtest as run_backtest
     from .evidence.fit import check_history
-    from .report.fitting import print_data_findings, print_history
+    from .report.fitting import print_backtest, print_data_findings, print_history
 
     report = checks.check(file, config)
     if report.failed:
@@ -349,6 +367,10 @@ def _check_history(file: Path, config: Path) -> None:
     history, spec = check_history(file, config)
     print_history(_console(), history, spec)
     print_data_findings(_console(), report)
+    if backtest:
+        with _progress("Backtest") as progress:
+            found = run_backtest(history, spec, progress)
+        print_backtest(_console(), found, spec)
 
 
 def _solve(file: Path, time_limit: float | None = None) -> tuple[Scenario, Plan]:

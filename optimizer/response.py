@@ -251,9 +251,13 @@ class ResponseModel:
 
     def one_draw(self, draw: int) -> ResponseModel:
         """Return the model with this draw alone."""
-        chosen = slice(draw, draw + 1)
+        return self.with_draws(np.array([draw]))
+
+    def with_draws(self, chosen: NDArray[np.int64]) -> ResponseModel:
+        """Return the model with these draws, by number; a draw may stand twice."""
         by_draw: dict[str, Any] = {name: self.by_draw(name)[chosen] for name in BY_DRAW}
-        mutual = replace(self.synergy, gain=self.synergy.gain[chosen])
+        gain = self.synergy.gain[chosen] if self.synergy else self.synergy.gain
+        mutual = replace(self.synergy, gain=gain)
         return replace(self, baseline=self.baseline[chosen], synergy=mutual, **by_draw)
 
     def save(self, path: str | Path) -> None:

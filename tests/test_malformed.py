@@ -323,7 +323,7 @@ kpis:
 season: 0
 draws: 20
 holdout: 4
-block: 4
+
 forecast: 4
 carryover: 2
 """

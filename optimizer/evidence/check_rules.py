@@ -151,7 +151,10 @@ def _long(data: CheckData) -> None:
     first: dict[date, int] = {}
     for row in (row for row in data.dated if row in used):
         first.setdefault(_day(data, row), row)
-    for column in [c for kpi in data.spec.kpis.values() for c in kpi.columns] + data.spec.controls:
+    for column in [c for kpi in data.spec.kpis.values() for c in kpi.columns] + [
+        *data.spec.controls,
+        *data.spec.event_columns.values(),
+    ]:
         cells = data.table.cells.get(column)
         odd = [row for row in sorted(used) if cells and str(cells[row]) != str(cells[first[_day(data, row)]])]
         if odd:

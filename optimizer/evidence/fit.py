@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,23 @@ from .. import documents
 from ..curves import FAMILIES, Floats
 from ..errors import DataError, SpecError
 from ..response import ResponseModel, file_hash
-from . import diagnostics
+from . import diagnostics, forecast
+from .baseline import YEAR, Baseline, baseline
+from .calibrate import LiftTest, calibrate, read_tests
 from .diagnostics import KpiFit
 from .history import STEP, FitSpec, History, load_history
-from .regression import Chances, Design, draw, estimate, grid, saturated
+from .notes import notes
+from .posterior import ahead
+from .regression import Setup, assemble, ceiling, draw
+from .shapes import FAMILY, MOST_CANDIDATES, grid
 
-YEAR_DAYS = 365.25
 # With fewer periods to fit on than this, or than two a baseline column and one a line, nothing is fitted.
 LEAST_PERIODS = 20
+# Draws made for each draw kept, where experiments weigh them.
+CANDIDATES = 20
 METHOD = (
-    "non-negative ridge regression towards equal returns on saturating, geometrically adstocked spend; "
-    "circular block bootstrap"
+    "Bayesian regression on saturating, geometrically adstocked media with shrinkage towards equal returns, "
+    "autocorrelated noise and doubt about budgets that follow demand; Gibbs sampling"
 )
 
 Progress = Callable[[float], None]
@@ -40,17 +45,21 @@ class Fit:
     Attributes
     ----------
     model : ResponseModel
-        Michaelis-Menten curves (concave) on normalised geometric adstock, per period, media = spend.
+        Curves on normalised geometric adstock, per period, media = spend: Michaelis-Menten (concave) unless
+        a line asks for another. The baseline's draws hold noise to come.
     diagnostics : dict
-        Plain data: ``kpis`` (fit, held-out error against plain forecasts, media share), ``lines`` (spend
-        seen, periods on, own movement), ``effects`` (share and return by KPI and line with 90 % intervals,
-        how much the data resolved), ``alike`` (pairs of lines that moved together).
+        Plain data: ``kpis`` (fit, error on periods not yet seen against plain forecasts, media share),
+        ``lines`` (spend seen, periods on, own movement), ``effects`` (share, return and curve by KPI and line
+        with 90 % intervals, how much the data resolved), ``alike`` (pairs of lines that moved together),
+        ``series`` (each KPI by period, as it was and as fitted), ``calibration`` where tests were given.
     notes : tuple of str
         What the data cannot tell, in words; the same as ``model.notes``.
     repairs : tuple of str
         What was filled or left aside on reading, because the config asks for it.
     spec : FitSpec
         The config.
+    conflicts : int
+        Tests that contradict the model, and were not used.
     """
 
     model: ResponseModel
@@ -58,6 +67,7 @@ class Fit:
     notes: tuple[str, ...]
     repairs: tuple[str, ...]
     spec: FitSpec
+    conflicts: int = 0
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Tables to read: ``kpis``, ``lines`` and ``effects``."""
@@ -102,18 +112,21 @@ def run_fit(
     config_path: str | Path,
     out_dir: str | Path | None = None,
     progress: Progress | None = None,
+    *,
+    tests_path: str | Path | None = None,
 ) -> Fit:
-    """Read config and history, fit, and save to ``out_dir`` if one is given.
+    """Read config and history, and tests if there are any, fit, and save to ``out_dir`` if one is given.
 
     Raises
     ------
     SpecError
-        If the config is not usable; with its file and line.
+        If the config or a test is not usable; with its file and line.
     DataError
         If the history is not usable, or the results cannot be written. Nothing is written after any error.
     """
     history, spec = check_history(history_path, config_path)
-    result = fit(history, spec, progress, config_sha256=file_hash(config_path))
+    tests = read_tests(tests_path, spec) if tests_path is not None else ()
+    result = fit(history, spec, progress, tests=tests, config_sha256=file_hash(config_path))
     if out_dir is not None:
         result.save(out_dir)
     return result
@@ -131,15 +144,22 @@ def check_history(history_path: str | Path, config_path: str | Path) -> tuple[Hi
     try:
         spec = documents.check(document, FitSpec)
         history = load_history(history_path, spec)
-        _check_enough(history, spec, _baseline_columns(history, spec).shape[1])
+        check_enough(history, spec, baseline(history, spec))
     except SpecError as error:
         document.locate(error)
         raise
     return history, spec
 
 
-def fit(history: History, spec: FitSpec, progress: Progress | None = None, *, config_sha256: str = "") -> Fit:
-    """Fit every KPI of a history; `regression` holds the method.
+def fit(
+    history: History,
+    spec: FitSpec,
+    progress: Progress | None = None,
+    *,
+    tests: Sequence[LiftTest] = (),
+    config_sha256: str = "",
+) -> Fit:
+    """Fit every KPI of a history; `regression` holds the method, `calibrate` what tests do to it.
 
     Parameters
     ----------
@@ -149,79 +169,102 @@ def fit(history: History, spec: FitSpec, progress: Progress | None = None, *, co
         How to fit.
     progress : callable, optional
         Called with the share done, 0 to 1.
+    tests : sequence of LiftTest, optional
+        Lifts measured by experiments.
 
     Raises
     ------
     DataError
         If there are too few periods, or a line, KPI or control that never varies or is never on.
     SpecError
-        If an event lies outside the history and forecast, or season needs a longer history.
+        If an event lies outside the history and forecast, season needs a longer history, or a test is of a line
+        or KPI that is not fitted.
     """
-    free = _baseline_columns(history, spec)
-    _check_enough(history, spec, free.shape[1])
+    base = baseline(history, spec)
+    check_enough(history, spec, base)
     # Random numbers go by position: in the order of names, the order in the config changes nothing.
     history = replace(history, spend=history.spend[sorted(spec.lines)])
-    spend = history.spend.to_numpy(dtype=np.float64).T
-    n_periods = spend.shape[1]
-    typical = spend.sum(axis=1) / (spend > 0).sum(axis=1)
-    points = grid(spec.period)
-    curves = saturated(spend, typical, points, spec.carryover)
-    design = Design.of(free[:n_periods], curves, spend.sum(axis=1) / spend.sum())
-    chances = Chances.of(spec.seed, spec.draws, len(spend), n_periods, spec.block)
+    setup = assemble(_spend(history), base, list(history.spend.columns), spec, len(history.dates))
+    # Weights leave few of many draws.
+    count = spec.draws * (CANDIDATES if tests else 1)
     fitted: list[KpiFit] = []
-    for done, (name, kpi) in enumerate(spec.kpis.items(), start=1):
-        values = history.kpis[name].to_numpy(dtype=np.float64)
-        unit = float(np.mean(np.abs(values))) * kpi.media_share
-        best = estimate(design, values / unit)
-        draws = draw(design, values / unit, best, chances, spec.block)
-        fitted.append(KpiFit(name, unit, values / unit, design, best, draws))
+    for done, name in enumerate(spec.kpis, start=1):
+        fitted.append(_one(history, spec, base, setup, name, count))
         if progress is not None:
             progress(done / len(spec.kpis))
-    baseline = np.stack([one.draws.theta @ free[n_periods:].T * one.unit for one in fitted], axis=1)
-    report = diagnostics.report(fitted, baseline, history, spec, points)
-    notes = diagnostics.notes(report, history, spec)
-    about = _about(history, spec, config_sha256)
-    model = _model(history, spec, fitted, typical, points, curves.mean(axis=-1), baseline, notes, about)
-    return Fit(model.select(list(spec.kpis), list(spec.lines)), report, notes, history.repairs, spec)
+    calibration = None
+    if tests:
+        calibration = calibrate(_model(history, spec, fitted, setup, _future(setup, fitted, spec)), tests)
+        chosen = calibration.pick(spec.draws, spec.seed)
+        fitted = [replace(one, draws=one.draws.take(chosen)) for one in fitted]
+    future = _future(setup, fitted, spec)
+    report = diagnostics.report(fitted, setup, future, history, spec)
+    said = notes(report, history, spec)
+    if calibration is not None:
+        report["calibration"] = calibration.to_dict()
+        said = (*calibration.notes(), *said)
+    model = _model(history, spec, fitted, setup, future)
+    model = replace(model, notes=said, attributes=_about(history, spec, config_sha256, tests))
+    conflicts = len(calibration.conflicts) if calibration is not None else 0
+    return Fit(model.select(list(spec.kpis), list(spec.lines)), report, said, history.repairs, spec, conflicts)
+
+
+def _spend(history: History) -> Floats:
+    return history.spend.to_numpy(dtype=np.float64).T
+
+
+def _one(history: History, spec: FitSpec, base: Baseline, setup: Setup, name: str, count: int) -> KpiFit:
+    """Fit one KPI, and forecast what it was from periods before."""
+    kpi, values = spec.kpis[name], history.kpis[name].to_numpy(dtype=np.float64)
+    unit = float(np.mean(np.abs(values))) * kpi.media_share
+    drawn = draw(setup, values / unit, count, spec.seed, ceiling(values, kpi.media_share))
+    at = forecast.origins(len(values), spec.holdout, least(spec, base), spec.folds)
+    lines = list(history.spend.columns)
+    foretold = forecast.rolled(_spend(history), values, base, lines, spec, at, kpi.media_share)
+    return KpiFit(name, unit, values / unit, drawn, foretold)
+
+
+def _future(setup: Setup, fitted: list[KpiFit], spec: FitSpec) -> Floats:
+    """Baseline of the periods after the history, noise to come with it: (D, K, P) KPI units."""
+    return np.stack([ahead(setup, one.draws, spec.seed)[1] * one.unit for one in fitted], axis=1)
 
 
 def _model(
     history: History,
     spec: FitSpec,
     fitted: list[KpiFit],
-    typical: Floats,
-    points: Floats,
-    means: Floats,
-    baseline: Floats,
-    notes: tuple[str, ...],
-    about: dict[str, str | int],
+    setup: Setup,
+    future: Floats,
 ) -> ResponseModel:
-    """Turn coefficients on columns of mean ``share`` into curves in currency and KPI units."""
-    lines, spend = np.arange(len(typical)), history.spend.to_numpy(dtype=np.float64).T
+    """Turn sizes of columns of mean ``share`` into curves in currency and KPI units."""
+    spend, media = _spend(history), setup.media
     shape = np.stack([one.draws.shape for one in fitted], axis=1)
     gamma = np.stack([one.draws.gamma * one.unit for one in fitted], axis=1)
-    cell = (len(fitted), len(lines))
+    kinds = [spec.lines[str(name)].curve for name in history.spend.columns]
+    straight = np.array([kind == "linear" for kind in kinds])
+    cell = (len(fitted), len(kinds))
+    codes = np.array([FAMILIES[FAMILY[kind]].code for kind in kinds], dtype=np.int64)
+    scale = gamma * media.share / media.mean[shape]
     return ResponseModel(
         kpis=tuple(one.name for one in fitted),
         lines=tuple(str(name) for name in history.spend.columns),
-        family=np.full(cell, FAMILIES["michaelis_menten"].code, dtype=np.int64),
-        scale=gamma * fitted[0].design.share / means[lines, shape],
-        first=points[shape, 1] * typical,
-        second=np.ones(shape.shape),
-        rate=points[shape, 0],
+        family=np.broadcast_to(codes, cell).copy(),
+        # A straight line's adstock counts money, not typical spend.
+        scale=np.where(straight, scale / media.typical, scale),
+        first=np.where(straight, 1.0, media.half[shape] * media.typical),
+        second=media.slope[shape],
+        rate=media.rate[shape],
         length=np.full(cell, spec.carryover, dtype=np.int64),
         normalised=np.ones(cell, dtype=bool),
-        baseline=baseline,
+        baseline=future,
         observed=np.column_stack([spend.min(axis=1), spend.max(axis=1)]),
         history=np.ascontiguousarray(spend[:, -spec.carryover :]),
         start=(history.dates[-1] + STEP[spec.period]).date(),
         period=spec.period,
-        notes=notes,
-        attributes=about,
     )
 
 
-def _about(history: History, spec: FitSpec, config_sha256: str) -> dict[str, str | int]:
+def _about(history: History, spec: FitSpec, config_sha256: str, tests: Sequence[LiftTest]) -> dict[str, str | int]:
     about: dict[str, str | int] = {
         "method": METHOD,
         "seed": spec.seed,
@@ -232,80 +275,56 @@ def _about(history: History, spec: FitSpec, config_sha256: str) -> dict[str, str
     }
     if config_sha256:
         about["config_sha256"] = config_sha256
+    if tests:
+        about["calibrated_by"] = "; ".join(test.name for test in tests)
     if spec.currency:
         about["currency"] = spec.currency
     return about
 
 
-def _baseline_columns(history: History, spec: FitSpec) -> Floats:
-    """Columns of the baseline over history and forecast, all of the order of one: (T + P, q).
+def least(spec: FitSpec, base: Baseline) -> int:
+    """The fewest periods a fit learns from."""
+    return max(LEAST_PERIODS, 2 * (base.free.shape[1] + base.signed.shape[1]) + len(spec.lines))
 
-    Intercept, linear trend, ``season`` yearly sine and cosine pairs, for days the full weekly pattern (three
-    pairs), named events as 0 or 1, controls in standard deviations (in the forecast at the last year's mean).
+
+def check_enough(history: History, spec: FitSpec, base: Baseline) -> None:
+    """Refuse a history that is too short, or holds a line or KPI that there is nothing to learn of.
+
+    Raises
+    ------
+    SpecError, DataError
+        As `fit` does.
     """
-    known, step = len(history.dates), STEP[spec.period].days
-    total = known + spec.forecast
-    day = np.arange(total) * step
-    columns = [np.ones(total), np.arange(total) / known - 0.5]
-    cycles = [day / YEAR_DAYS * h for h in range(1, spec.season + 1)]
-    cycles += [day / 7 * h for h in (1, 2, 3)] if spec.period == "day" else []
-    for cycle in cycles:
-        columns += [np.cos(2 * np.pi * cycle), np.sin(2 * np.pi * cycle)]
-    columns += [_event(name, history, spec, total) for name in spec.events]
-    for name in spec.controls:
-        values = history.controls[name].to_numpy(dtype=np.float64)
-        if np.ptp(values) <= 1e-12 * np.abs(values).max():
-            raise DataError("the control never varies", "leave it out", path=(name,), file=history.file)
-        future = np.full(spec.forecast, values[-diagnostics.YEAR[spec.period] :].mean())
-        columns.append((np.concatenate([values, future]) - values.mean()) / values.std())
-    return np.column_stack(columns)
-
-
-def _event(name: str, history: History, spec: FitSpec, total: int) -> Floats:
-    """Ones in the periods that hold a date of the event: (T + P,)."""
-    column, first, step = np.zeros(total), history.dates[0].date(), STEP[spec.period]
-    last = first + total * step - timedelta(days=1)
-    for i, day in enumerate(spec.events[name]):
-        if not first <= day <= last:
-            raise SpecError(
-                f"{day} lies outside history and forecast, {first} to {last}",
-                "leave it out, or make 'forecast' longer",
-                path=("events", name, i),
-            )
-        column[(day - first) // step] = 1.0
-    if not column[: len(history.dates)].any():
-        raise SpecError(
-            "the event has no date in the history, so its effect cannot be known",
-            "add its date of a year before, or leave it out",
-            path=("events", name),
-        )
-    return column
-
-
-def _check_enough(history: History, spec: FitSpec, columns: int) -> None:
-    periods, year = len(history.dates), diagnostics.YEAR[spec.period]
+    periods, year = len(history.dates), YEAR[spec.period]
+    columns = base.free.shape[1] + base.signed.shape[1]
     if spec.season and periods < year:
         raise SpecError(
             f"{spec.season} yearly waves need a year of history; there are {periods} {spec.period}s",
             "state 'season: 0'",
             path=("season",),
         )
-    least = spec.holdout + max(LEAST_PERIODS, 2 * columns + len(spec.lines))
-    if periods < least:
+    needed = spec.holdout + least(spec, base)
+    if periods < needed:
         raise DataError(
             f"{periods} {spec.period}s are too few: {columns} baseline columns, {len(spec.lines)} lines and "
-            f"{spec.holdout} held-out {spec.period}s need {least}",
+            f"{spec.holdout} held-out {spec.period}s need {needed}",
             "use a longer history, fewer lines or controls, or a lower 'season'",
             file=history.file,
         )
-    for name in spec.lines:
-        if not (history.spend[name] > 0).any():
-            raise DataError(
-                f"line '{name}' has no spend in any {spec.period}",
-                "leave it out",
-                path=(name,),
-                file=history.file,
-            )
+    count = sum(len(grid(spec.period, line.curve)) for line in spec.lines.values())
+    if count > MOST_CANDIDATES:
+        raise SpecError(
+            f"{count:,} candidate curves are too many (at most {MOST_CANDIDATES:,})",
+            "let fewer lines be 's_shaped'",
+            path=("lines",),
+        )
+    if idle := [name for name in spec.lines if not (history.spend[name] > 0).any()]:
+        raise DataError(
+            f"no spend in any {spec.period}: {', '.join(idle)}",
+            "leave out lines that were never used",
+            path=(idle[0],),
+            file=history.file,
+        )
     for name in spec.kpis:
         values = history.kpis[name].to_numpy()
         if np.ptp(values) <= 1e-12 * np.abs(values).max():

@@ -22,17 +22,21 @@ from .tabular import Table, cell_day, cell_number, read
 PERIODS_LIMIT = 4_000
 STEP = {"day": timedelta(days=1), "week": timedelta(days=7)}
 # What a daily config has where it says nothing; the fields' own defaults are for weeks.
-DAILY = {"holdout": 28, "block": 28, "forecast": 182, "carryover": 28}
+DAILY = {"holdout": 28, "forecast": 182, "carryover": 28}
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\r\n]*$")]
 
 
 class LineSpec(Spec):
-    """Where a line's spend stands: a column (wide) or the rows that carry a label (long)."""
+    """Where a line's spend stands: a column (wide) or the rows that carry a label (long); what its curve may be.
+
+    ``curve`` is ``concave`` (falling returns from the first), ``s_shaped`` (returns may rise first) or ``linear``.
+    """
 
     spend: Name | None = None
     rows: Name | None = None
     blank: Literal["zero"] | None = None
+    curve: Literal["concave", "s_shaped", "linear"] = "concave"
 
 
 class KpiSpec(Spec):
@@ -78,9 +82,12 @@ class ChecksSpec(Spec):
 class FitSpec(Spec):
     """The ``fit`` config: which columns to read and how to fit them. Periods count days or weeks.
 
-    ``season`` is the number of yearly sine and cosine pairs; ``events`` gives each named event the dates it
-    touches, in the history or the forecast; ``block`` is the length of the bootstrap's blocks; ``carryover``
-    the longest an effect may last.
+    ``season`` is the number of yearly sine and cosine pairs; ``events`` gives each named event (a holiday, a
+    sale) the dates it touches, in the history or the forecast, and ``event_columns`` a column that is not zero
+    where it took place; ``signs`` says that a control can only add (positive) or take away (negative);
+    ``carryover`` is the longest an effect may last; ``holdout`` periods are forecast from each of ``folds``
+    origins; ``chasing`` says how far budgets may have followed demand, in standard deviations of the noise, see
+    `regression`: 0 where they were set at random.
     """
 
     date: Name
@@ -91,12 +98,15 @@ class FitSpec(Spec):
     kpis: Annotated[dict[Name, KpiSpec], Field(min_length=1, max_length=20)]
     controls: list[Name] = Field(default_factory=list)
     events: dict[Name, Annotated[list[Day], Field(min_length=1)]] = Field(default_factory=dict)
+    event_columns: dict[Name, Name] = Field(default_factory=dict)
+    signs: dict[Name, Literal["positive", "negative"]] = Field(default_factory=dict)
     season: Annotated[int, Field(ge=0, le=6)] = 2
+    chasing: Annotated[float, Field(ge=0, le=5)] = 1.5
     currency: Name | None = None
     draws: Annotated[int, Field(ge=20, le=2000)] = 200
     seed: Annotated[int, Field(ge=0, le=2**32)] = 1
     holdout: Annotated[int, Field(ge=2, le=365)] = 8
-    block: Annotated[int, Field(ge=1, le=365)] = 8
+    folds: Annotated[int, Field(ge=1, le=26)] = 3
     forecast: Annotated[int, Field(ge=1, le=730)] = 26
     carryover: Annotated[int, Field(ge=1, le=MAX_LENGTH)] = 8
     checks: ChecksSpec = ChecksSpec()
@@ -124,9 +134,18 @@ class FitSpec(Spec):
                 raise SpecError("needs either 'column' or 'sum'", hint, path=("kpis", name))
             if name in self.lines:
                 raise SpecError(f"'{name}' is also a line", "rename one of them", path=("kpis", name))
+        for name in self.signs:
+            if name not in self.controls:
+                hint = f"controls are: {', '.join(self.controls)}" if self.controls else "state 'controls'"
+                raise SpecError(f"'{name}' is no control", hint, path=("signs", name))
         self._check_each_once()
         self._check_the_checks()
         return self
+
+    @property
+    def named_events(self) -> list[str]:
+        """Every event, given by dates, by a column or by both."""
+        return list(dict.fromkeys([*self.events, *self.event_columns]))
 
     def _check_the_checks(self) -> None:
         for name, most in self.checks.at_most.items():
@@ -149,6 +168,7 @@ class FitSpec(Spec):
             for name, line in self.lines.items()
         ]
         roles += [(("controls", i), column, "a control") for i, column in enumerate(self.controls)]
+        roles += [(("event_columns", name), column, "an event") for name, column in self.event_columns.items()]
         for path, column, what in roles:
             if column in owner:
                 raise SpecError(f"'{column}' is already {owner[column]}", "use each once", path=path)
@@ -176,6 +196,8 @@ class History:
         KPI units a period.
     controls : DataFrame (T, C)
         Named controls.
+    marks : DataFrame (T, E)
+        Columns of events, by event: not zero where it took place.
     repairs : tuple of str
         What was filled or left aside because the config asks for it.
     file, sha256 : str
@@ -187,6 +209,7 @@ class History:
     spend: pd.DataFrame
     kpis: pd.DataFrame
     controls: pd.DataFrame
+    marks: pd.DataFrame
     repairs: tuple[str, ...]
     file: str
     sha256: str
@@ -228,6 +251,9 @@ def load_history(path: str | Path, spec: FitSpec) -> History:
         parts = [_numbers(table, order, column, kpi.blank, repairs, name) for column in kpi.columns]
         kpis[name] = [math.fsum(values) for values in zip(*parts, strict=True)]
     controls = {name: _numbers(table, order, name, None, repairs, name) for name in spec.controls}
+    marks = {
+        name: _numbers(table, order, column, None, repairs, name) for name, column in spec.event_columns.items()
+    }
     index = pd.DatetimeIndex([days[row] for row in order], name="date")
     return History(
         dates=index,
@@ -235,6 +261,7 @@ def load_history(path: str | Path, spec: FitSpec) -> History:
         spend=pd.DataFrame(spend, index=index),
         kpis=pd.DataFrame(kpis, index=index),
         controls=pd.DataFrame(controls, index=index),
+        marks=pd.DataFrame(marks, index=index),
         repairs=tuple(repairs),
         file=str(path),
         sha256=file_hash(path),
@@ -252,7 +279,8 @@ def named_columns(spec: FitSpec) -> dict[str, tuple[str | int, ...]]:
     for name, kpi in spec.kpis.items():
         field: tuple[str | int, ...] = ("kpis", name, "column" if kpi.column else "sum")
         named |= dict.fromkeys(kpi.columns, field)
-    return named | {column: ("controls", i) for i, column in enumerate(spec.controls)}
+    named |= {column: ("controls", i) for i, column in enumerate(spec.controls)}
+    return named | {column: ("event_columns", name) for name, column in spec.event_columns.items()}
 
 
 def keep_rows(table: Table, spec: FitSpec) -> list[str]:
@@ -289,6 +317,7 @@ def _long_spend(
     rows: dict[tuple[date, str], int] = {}
     first: dict[date, int] = {}
     shared = [column for kpi in spec.kpis.values() for column in kpi.columns] + spec.controls
+    shared += list(spec.event_columns.values())
     for row, (day, label) in enumerate(zip(days, labels, strict=True)):
         if label not in names:
             continue

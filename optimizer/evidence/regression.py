@@ -1,316 +1,367 @@
-"""Non-negative least squares on saturating, adstocked media, with a stated prior and block-bootstrap draws.
+"""Bayesian regression on saturating, adstocked media, with a stated prior and draws of what the data allow.
 
 For one KPI, over T periods and L lines,
 
-    y[t] = F[t] theta + sum_l gamma[l] c[l,t] + noise,    c[l,t] = u[l] S(a[l,t]) / mean_t S(a[l,t])
+    y[t] = F[t] theta + D[t] delta + sum_l gamma[l] c[l,t] + e[t],       e[t] = phi e[t-1] + noise
 
-where F are the columns of the baseline (free in sign), S(a) = a / (half + a) of geometric adstock, u[l] the
-share of the line in all spend, and y is counted in ``media_share`` of the KPI's mean. So ``gamma[l] = 1``
-says that the line brings its part, by spend, of what all lines are expected to bring: before the data speak
-every unit of money is taken to do the same. The estimate minimises
+where F are the columns of the baseline, c[l,t] = u[l] S(a[l,t]) / mean_t S(a[l,t]) with a shape S from the
+line's grid (`shapes`), u[l] the share of the line in all spend, and y is counted in ``media_share`` of the
+KPI's mean. ``gamma[l] = 1`` says that the line brings its part, by spend, of what all lines are expected to
+bring. Beforehand
 
-    |y - F theta - C gamma|^2 / sigma^2 + sum_l (gamma[l] - 1)^2 / PRIOR_SD^2,    gamma >= 0
+- every shape of the grid is as likely as any other, phi as likely to be one as another of `MEMORIES`, and the
+  size of the noise is anything;
+- gamma[l], never negative, is normal about a common level, with `WIDTHS` times the level (each as likely) as
+  standard deviation; the level is lognormal with `LEVEL_SD`, so that all lines together bring ``media_share``
+  of the KPI, give or take a factor of two: shrinkage towards equal returns, whose size the data settle. All
+  lines together bring no more than a KPI that is never negative has: its baseline is not negative in total;
+- theta has the widths of `baseline`, wide ones;
+- D are movements of spend that demand may have caused: the common movement of all lines (the first principal
+  component of what the baseline leaves of their log spend) and each line's own. delta is normal about zero, so
+  that the first may make ``chasing`` standard deviations of the noise, and all lines' own together
+  `demand.OWN_CHASING` of that. Without D, budgets that follow demand would pass for budgets that make it; with
+  it, a line is judged by what it did when the others did something else, and no amount of data takes the last
+  doubt away.
 
-which is ridge regression towards equal returns. Carry-over rate and half-saturation come from `grid`, every
-point as likely as any other beforehand. A draw (i) picks each line's grid point in turn with its likelihood,
-profiled over the coefficients; (ii) adds circular blocks of residuals to the observed series, and a normal
-deviate to the prior's centre; (iii) solves again. That is "randomise, then optimise" (Bardsley, Solonen,
-Haario & Laine 2014, SIAM J. Sci. Comput. 36) with the circular block bootstrap of Politis & Romano (1992) for
-the noise.
+theta and delta are integrated out. A line's shape and size are drawn together, then the widths, the level, phi
+and the noise (`kernels_fit.sample`), in `CHAINS` chains that must agree (`agreement`: split R-hat of Gelman et
+al., Bayesian Data Analysis, 3rd ed., 11.4).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-from scipy.optimize import nnls
 
 from ..curves import Floats
+from .baseline import Baseline
+from .demand import chased
+from .history import FitSpec
+from .shapes import Candidates, Ints, candidates
 
-Ints = NDArray[np.int64]
-
-PRIOR_SD = 1.0
-# Half-saturation in multiples of a line's average spend while it is on. Beyond eight times, a curve is all
-# but straight over what has been seen; below a quarter, all but flat.
-HALVES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-RATES = {"week": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75), "day": (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)}
-# Where a search begins, and what is compared before anything is fitted: the third rate, half at typical spend.
-MIDDLE = 2 * len(HALVES) + HALVES.index(1.0)
-SWEEPS = 20
-# Autocorrelation beyond this is taken for a missing column, not for noise to be allowed for.
-MOST_AUTOCORRELATION = 0.8
-
-
-def grid(period: str) -> Floats:
-    """Carry-over rate a period, and half-saturation in multiples of typical spend: (G, 2)."""
-    return np.array(list(product(RATES[period], HALVES)))
+MEMORIES = np.array([0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95])
+WIDTHS = np.array([0.5, 1.0, 2.0])
+LEVEL_SD = 0.7
+LEVEL_STEPS = np.linspace(-2.5, 2.5, 41)
+CHAINS, BURN, THIN = 4, 600, 30
+# Chains that disagree by more are run again, this many times as long.
+AGREED, LONGER = 1.05, 6
 
 
-def saturated(spend: Floats, typical: Floats, points: Floats, length: int) -> Floats:
-    """Saturated adstock of every line at every grid point: (L, G, T).
+@dataclass(frozen=True)
+class Setup:
+    """All columns of a regression, whatever the KPI; the first ``known`` of the T + P periods are learned from.
+
+    Attributes
+    ----------
+    media : Candidates
+        Of the lines, over all periods.
+    free, sd : (T + P, q), (q,)
+        Columns of the baseline and their prior standard deviations in those of the KPI, as in `baseline`.
+    signed : (T + P, c)
+        Controls that can only add.
+    demand, demand_sd : (known, e), (e,)
+        Movements of spend that demand may have caused, and how large, in those of the noise.
+    """
+
+    media: Candidates
+    free: Floats
+    sd: Floats
+    signed: Floats
+    demand: Floats
+    demand_sd: Floats
+    known: int
+
+
+@dataclass(frozen=True)
+class System:
+    """Products of the columns for each memory, the baseline integrated out.
+
+    Attributes
+    ----------
+    gram : (R, N, N)
+        Of the candidates and signed controls.
+    weight : (R,)
+        Log of the likelihood's part that no misfit enters.
+    parts : list of (U (known, r), s (r,), V (r, q + e)) by memory
+        The whitened baseline's singular parts.
+    columns : (N, known)
+        Candidates, then signed controls.
+    freedom : int
+        Periods less coefficients that no prior holds.
+    """
+
+    gram: Floats
+    weight: Floats
+    parts: list[tuple[Floats, Floats, Floats]]
+    columns: Floats
+    freedom: int
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What the data allow.
+
+    Attributes
+    ----------
+    shape : (D, L)
+        Candidate of each line, counted over all lines.
+    gamma : (D, L)
+        Sizes.
+    control : (D, c)
+        Coefficients of signed controls.
+    theta : (D, q)
+        Coefficients of the baseline.
+    delta : (D, e)
+        Coefficients of the movements that demand may have caused.
+    variance, memory : (D,)
+        Of the noise of a period, given the one before; and how much of it stays.
+    level : (D,)
+        The lines' common level.
+    last : (D,)
+        What baseline and lines leave of the last known period.
+    agreement : float
+        The largest split R-hat of the sizes; 1 where all chains say the same.
+    """
+
+    shape: Ints
+    gamma: Floats
+    control: Floats
+    theta: Floats
+    delta: Floats
+    variance: Floats
+    memory: Floats
+    level: Floats
+    last: Floats
+    agreement: float
+
+    def take(self, chosen: Ints) -> Draws:
+        """Return these draws, by number; a draw may stand twice."""
+        parts = {name: value[chosen] for name, value in vars(self).items() if name != "agreement"}
+        return replace(self, **parts)
+
+
+def assemble(spend: Floats, base: Baseline, lines: Sequence[str], spec: FitSpec, known: int) -> Setup:
+    """Build a regression on the first ``known`` periods.
+
+    Lines without spend in them, and columns of the baseline that are nothing in them, are left out: nothing can
+    be learned of them there.
 
     Parameters
     ----------
     spend : (L, T)
         Currency a period.
-    typical : (L,)
-        Currency a period; what half-saturation is counted in.
-    points : (G, 2)
-        See `grid`.
-    length : int
-        Periods an effect lasts.
-
-    Notes
-    -----
-    Spend before the first period is unknown. It is taken to be the weighted mean of the periods that are
-    known, so that a line with steady spend does not seem to start at the first row.
+    lines : sequence of str
+        Their names in the config.
     """
-    n_lines, n_periods = spend.shape
-    scaled = spend / typical[:, None]
-    out = np.empty((n_lines, len(points), n_periods))
-    for rate in np.unique(points[:, 0]):
-        weights = rate ** np.arange(min(length, n_periods))
-        known = np.convolve(np.ones(n_periods), weights)[:n_periods]
-        adstock = np.array([np.convolve(row, weights)[:n_periods] for row in scaled]) / known
-        for g in np.flatnonzero(points[:, 0] == rate):
-            out[:, g] = adstock / (points[g, 1] + adstock)
+    on = np.asarray((spend[:, :known] > 0).any(axis=1))
+    used = [name for name, seen in zip(lines, on, strict=True) if seen]
+    kinds = [spec.lines[name].curve for name in used]
+    media = candidates(spend[on], kinds, spec.period, spec.carryover, known)
+    there = (base.free[:known] != 0).any(axis=0)
+    demand = chased(spend[on, :known], base.free[:known, there], media, spec.chasing)
+    return Setup(media, base.free[:, there], base.sd[there], base.signed, *demand, known)
+
+
+def levels() -> tuple[Floats, Floats]:
+    """Values of the common level and their log prior weights, so that the mean size is 1 in the middle."""
+    return np.exp(LEVEL_SD * LEVEL_STEPS) / float(np.mean(mean_sizes())), -0.5 * LEVEL_STEPS**2
+
+
+def mean_sizes() -> Floats:
+    """Mean of a normal about 1, above zero, of each of `WIDTHS`: (W,)."""
+    from scipy.special import ndtr
+
+    density = np.exp(-0.5 / WIDTHS**2) / np.sqrt(2 * np.pi)
+    return np.asarray(1.0 + WIDTHS * density / ndtr(1.0 / WIDTHS))
+
+
+def whitened(series: Floats, memory: float) -> Floats:
+    """Take out of every period what the one before left in it: (..., T)."""
+    out = series.copy()
+    out[..., 1:] -= memory * series[..., :-1]
+    out[..., 0] *= np.sqrt(1.0 - memory**2)
     return out
 
 
-@dataclass(frozen=True)
-class Design:
-    """What a regression is made of, and the products it needs again and again.
+def system(setup: Setup, stiff: Floats) -> System:
+    """Build the products.
 
-    Attributes
+    Parameters
     ----------
-    free : (T, q)
-        Columns of the baseline, free in sign.
-    columns : (L, G, T)
-        Media columns c by line and grid point.
-    share : (L,)
-        Share of each line in all spend, the mean of its columns over the whole history.
-    basis : (T, r)
-        Orthonormal basis of ``free``.
-    gram : (L, G, L, G)
-        Inner products of the media columns after ``free`` is taken out.
+    stiff : (q,)
+        Prior precision of the baseline's coefficients, in noise variances; 0 for none.
     """
-
-    free: Floats
-    columns: Floats
-    share: Floats
-    basis: Floats
-    gram: Floats
-
-    @classmethod
-    def of(cls, free: Floats, curves: Floats, share: Floats) -> Design:
-        """Scale the curves S(a), (L, G, T), to columns and build the products."""
-        return cls._of(free, curves * (share[:, None] / curves.mean(axis=-1))[..., None], share)
-
-    @classmethod
-    def _of(cls, free: Floats, columns: Floats, share: Floats) -> Design:
-        left, sizes, _ = np.linalg.svd(free, full_matrices=False)
-        basis = left[:, sizes > sizes[0] * 1e-10]
-        n_lines, n_points, n_periods = columns.shape
-        flat = columns.reshape(-1, n_periods)
-        flat = flat - (flat @ basis) @ basis.T
-        gram = (flat @ flat.T).reshape(n_lines, n_points, n_lines, n_points)
-        return cls(free, columns, share, basis, gram)
-
-    def first_periods(self, count: int) -> Design:
-        """The same regression on the first periods alone."""
-        return Design._of(self.free[:count], self.columns[:, :, :count], self.share)
-
-    def without_free(self, series: Floats) -> Floats:
-        """Take the baseline's columns out of a series: (T,)."""
-        return np.asarray(series - self.basis @ (self.basis.T @ series))
-
-    def media(self, shape: Ints) -> Floats:
-        """Columns at one grid point a line: (T, L)."""
-        return self.columns[np.arange(len(shape)), shape].T
-
-    def baseline(self, series: Floats) -> Floats:
-        """Coefficients of ``free``, the shortest ones where they are not unique: (q,)."""
-        return np.asarray(np.linalg.lstsq(self.free, series, rcond=1e-10)[0])
-
-    def system(self, shape: Ints, ridge: float) -> Floats:
-        """Normal matrix of the media coefficients: (L, L)."""
-        lines = np.arange(len(shape))
-        inner = self.gram[lines, shape][:, lines, shape]
-        return np.asarray(inner + ridge * np.eye(len(shape)))
-
-    def solve(self, shape: Ints, series: Floats, ridge: float, centre: Floats) -> Floats:
-        """Media coefficients, none negative, nearest to series and prior: (L,)."""
-        factor = cholesky(self.system(shape, ridge), lower=True)
-        target = self.media(shape).T @ self.without_free(series) + ridge * centre
-        return np.asarray(nnls(factor.T, solve_triangular(factor, target, lower=True))[0])
-
-    def gains(self, line: int, shape: Ints, active: NDArray[np.bool_], target: Floats, ridge: float) -> Floats:
-        """How far each grid point of one line lowers the penalised sum of squares: (G,).
-
-        The other lines keep their grid points, and those that are ``active`` adapt their coefficients.
-
-        Parameters
-        ----------
-        target : (L, G)
-            Right-hand side of the normal equations at every grid point.
-        """
-        others = np.flatnonzero(active & (np.arange(len(shape)) != line))
-        own, diagonal = target[line], np.diagonal(self.gram[line, :, line, :]) + ridge
-        if len(others):
-            cross = self.gram[line][:, others, shape[others]]
-            inner = self.gram[others, shape[others]][:, others, shape[others]] + ridge * np.eye(len(others))
-            solved = cho_solve(cho_factor(inner), cross.T)
-            own = own - target[others, shape[others]] @ solved
-            diagonal = diagonal - np.einsum("go,og->g", cross, solved)
-        return np.asarray(np.maximum(own, 0.0) ** 2 / diagonal)
+    known, demand = setup.known, setup.demand
+    columns = np.concatenate([setup.media.columns[:, :known], setup.signed[:known].T])
+    wide = np.column_stack([setup.free[:known], demand])
+    grams, weights, parts = [], [], []
+    for memory in MEMORIES:
+        # Demand's part is counted in standard deviations of the noise, not of what is new in it.
+        precision = np.concatenate([stiff, (1.0 - memory**2) / setup.demand_sd**2])
+        stacked = np.vstack([whitened(wide.T, memory).T, np.diag(np.sqrt(precision))])
+        left, sizes, right = np.linalg.svd(stacked, full_matrices=False)
+        kept = sizes > sizes[0] * 1e-10
+        left, sizes, right = left[:known, kept], sizes[kept], right[kept]
+        white = whitened(columns, memory)
+        inside = white @ left
+        grams.append(white @ white.T - inside @ inside.T)
+        held = precision[precision > 0]
+        weights.append(0.5 * np.log1p(-(memory**2)) - np.log(sizes).sum() + 0.5 * np.log(held).sum())
+        parts.append((left, sizes, right))
+    rank = min(len(parts[0][1]), known)
+    freedom = known - (rank - int(np.sum(stiff > 0)) - len(setup.demand_sd))
+    return System(np.array(grams), np.array(weights), parts, columns, freedom)
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """The best fit of one KPI: grid points (L,), coefficients (L,), noise variance, residuals (T,)."""
+def stiffness(setup: Setup, series: Floats) -> Floats:
+    """Prior precision of the baseline's coefficients, in noise variances: (q,).
 
-    shape: Ints
-    gamma: Floats
-    variance: float
-    residual: Floats
-    autocorrelation: float
-
-    @property
-    def ridge(self) -> float:
-        """Weight of the prior beside the sum of squares."""
-        return self.variance / PRIOR_SD**2
-
-
-def _noise(design: Design, residual: Floats, gamma: Floats) -> tuple[float, float]:
-    """Variance of the noise, counted up for autocorrelation, and that autocorrelation at lag 1.
-
-    Positively correlated periods hold less evidence than their number says: (1 + r) / (1 - r) is the long-run
-    variance of a first-order autoregression.
+    The noise is what a plain regression on baseline and media in the middle of their grids leaves. A column
+    that is nothing in the known periods cannot be learned; its coefficient is held at zero.
     """
-    free = len(residual) - design.basis.shape[1] - int(np.sum(gamma > 0))
-    total = float(residual @ residual)
-    if total <= 0:
-        return 1e-12, 0.0
-    r = float(np.clip(residual[1:] @ residual[:-1] / total, 0.0, MOST_AUTOCORRELATION))
-    return max(total / max(free, 1) * (1 + r) / (1 - r), 1e-12), r
+    known = setup.known
+    middle = setup.media.columns[setup.media.middle, :known].T
+    wide = np.column_stack([setup.free[:known], setup.signed[:known], middle])
+    rest = series - wide @ np.linalg.lstsq(wide, series, rcond=1e-10)[0]
+    noise = max(float(rest @ rest) / max(known - np.linalg.matrix_rank(wide), 1), 1e-12)
+    return np.asarray(noise / (setup.sd * max(float(series.std()), 1e-6)) ** 2)
 
 
-def _target(design: Design, series: Floats, ridge: float) -> Floats:
-    return np.asarray(design.columns @ design.without_free(series) + ridge)
+def ceiling(values: Floats, media_share: float) -> float:
+    """The most lines may bring of a KPI, in units of the regression: all of it, where no value is negative."""
+    return 1.0 / media_share if values.min() >= 0 else np.inf
 
 
-def estimate(design: Design, series: Floats) -> Estimate:
-    """Find grid points and coefficients by coordinate descent, the noise variance along with them."""
-    n_lines = len(design.columns)
-    shape, gamma = np.full(n_lines, MIDDLE), np.ones(n_lines)
-    residual = design.without_free(series)
-    variance, r = _noise(design, residual, gamma)
-    for _ in range(SWEEPS):
-        ridge, before = variance / PRIOR_SD**2, shape.copy()
-        target = _target(design, series, ridge)
-        for line in range(n_lines):
-            shape[line] = int(np.argmax(design.gains(line, shape, gamma > 0, target, ridge)))
-            gamma = design.solve(shape, series, ridge, np.ones(n_lines))
-        residual = design.without_free(series - design.media(shape) @ gamma)
-        last, (variance, r) = variance, _noise(design, residual, gamma)
-        if np.array_equal(before, shape) and abs(variance - last) <= 1e-6 * last:
+def draw(setup: Setup, series: Floats, draws: int, seed: int, most: float = np.inf) -> Draws:
+    """Draw what a series allows; see the top of this module.
+
+    Parameters
+    ----------
+    series : (known,)
+        The KPI in its units of the regression.
+    seed : int
+        Random numbers go by it alone: the same for every KPI, so that KPIs that move together in the history
+        do so in the draws, and where the data say nothing of a line it is better or worse for all alike.
+    most : float
+        The most all lines together may bring, in units of the regression.
+    """
+    stiff = stiffness(setup, series)
+    found = system(setup, stiff)
+    n_lines = len(setup.media.share)
+    white = [whitened(series, memory) for memory in MEMORIES]
+    whites = [whitened(found.columns, memory) for memory in MEMORIES]
+    for thin in (THIN, LONGER * THIN):
+        kept = _chains(setup, found, white, whites, float(series.std()), most, draws, thin, seed)
+        agreed = agreement(kept[1][:, :, :n_lines])
+        if agreed <= AGREED:
             break
-    return Estimate(shape, gamma, variance, residual, r)
-
-
-@dataclass(frozen=True)
-class Chances:
-    """The random numbers of all draws, the same for every KPI.
-
-    KPIs that move together in the history then do so in the draws; and where the data say nothing about a
-    line, it is better or worse than expected for all KPIs alike.
-
-    Attributes
-    ----------
-    starts : (D, B)
-        First period of each residual block.
-    shapes : (D, L)
-        Uniform, where in the likelihood of its grid a line's point is picked.
-    centres : (D, L)
-        Normal deviates of the prior's centre.
-    """
-
-    starts: Ints
-    shapes: Floats
-    centres: Floats
-
-    @classmethod
-    def of(cls, seed: int, draws: int, lines: int, periods: int, block: int) -> Chances:
-        """Draw them."""
-        rng = np.random.default_rng(seed)
-        starts = rng.integers(0, periods, size=(draws, -(-periods // block)))
-        return cls(starts, rng.random((draws, lines)), rng.standard_normal((draws, lines)))
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Grid points (D, L), media coefficients (D, L) and baseline coefficients (D, q)."""
-
-    shape: Ints
-    gamma: Floats
-    theta: Floats
-
-
-def draw(design: Design, series: Floats, best: Estimate, chances: Chances, block: int) -> Draws:
-    """Sample fits that the series allows; see the top of this module."""
-    n_draws, n_lines = chances.shapes.shape
-    n_periods, ridge = len(series), best.ridge
-    target = _target(design, series, ridge)
-    shape, gamma = best.shape.copy(), best.gamma
-    out = Draws(
-        np.empty((n_draws, n_lines), np.int64),
-        np.empty((n_draws, n_lines)),
-        np.empty((n_draws, design.free.shape[1])),
+    shape, gamma, variance, memory, level = (
+        part.reshape(part.shape[0] * part.shape[1], *part.shape[2:])[:draws] for part in kept
     )
-    for d in range(n_draws):
-        for line in range(n_lines):
-            gains = design.gains(line, shape, gamma > 0, target, ridge)
-            chance = np.cumsum(np.exp((gains - gains.max()) / (2 * best.variance)))
-            shape[line] = int(np.searchsorted(chance, chances.shapes[d, line] * chance[-1], side="right"))
-            gamma = design.solve(shape, series, ridge, np.ones(n_lines))
-        media = design.media(shape)
-        residual = design.without_free(series - media @ gamma)
-        used = design.basis.shape[1] + int(np.sum(gamma > 0))
-        # Fitted residuals are smaller than the noise by the columns they were fitted with.
-        residual = residual * np.sqrt(n_periods / max(n_periods - used, 1))
-        places = (chances.starts[d][:, None] + np.arange(block)) % n_periods
-        noisy = series + residual[places.ravel()[:n_periods]]
-        out.shape[d] = shape
-        out.gamma[d] = design.solve(shape, noisy, ridge, 1.0 + PRIOR_SD * chances.centres[d])
-        out.theta[d] = design.baseline(noisy - media @ out.gamma[d])
-    return out
+    theta, delta, last = _coefficients(setup, found, white, whites, (shape, gamma, variance, memory), series, seed)
+    return Draws(
+        shape[:, :n_lines],
+        gamma[:, :n_lines],
+        gamma[:, n_lines:],
+        theta,
+        delta,
+        variance,
+        MEMORIES[memory],
+        levels()[0][level],
+        last,
+        agreed,
+    )
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the data say of each line at the best grid points, signs left free: all (L,).
+def _chains(
+    setup: Setup,
+    found: System,
+    white: list[Floats],
+    whites: list[Floats],
+    spread: float,
+    most: float,
+    draws: int,
+    thin: int,
+    seed: int,
+) -> list[Any]:
+    """Run the chains: what `kernels_fit.sample` returns, each part by draw and chain, starts cut off."""
+    from ..kernels_fit import sample
 
-    Attributes
-    ----------
-    learned : (L,)
-        How far the data narrow the prior, 0 (not at all) to 1: one less posterior over prior variance.
-    score : (L,)
-        Coefficient in standard deviations. Far below zero, something is missing from the columns: no sound
-        estimate would be negative, and the zero that is reported in its place proves nothing.
-    """
+    n_lines, n_controls = len(setup.media.share), setup.signed.shape[1]
+    right, total = [], []
+    for one, columns, (left, _, _) in zip(white, whites, found.parts, strict=True):
+        inside = left.T @ one
+        right.append(columns @ one - (columns @ left) @ inside)
+        total.append(one @ one - inside @ inside)
+    first = np.append(setup.media.first, setup.media.first[-1] + np.arange(1, n_controls + 1)).astype(np.int64)
+    own = np.concatenate([np.zeros(n_lines), np.full(n_controls, max(spread, 1e-6))])
+    part = np.concatenate([setup.media.share, np.zeros(n_controls)])
+    each, chains = -(-draws // CHAINS), []
+    # As many draws are cut off each chain's start as BURN sweeps make.
+    cut = -(-BURN // THIN)
+    for chain in range(CHAINS):
+        rng = np.random.default_rng([seed, chain])
+        sweeps = (each + cut) * thin
+        chains.append(
+            sample(
+                found.gram,
+                np.array(right),
+                np.array(total),
+                found.weight,
+                first,
+                np.zeros(len(found.columns)),
+                own,
+                part,
+                most,
+                WIDTHS,
+                np.zeros(len(WIDTHS)),
+                *levels(),
+                rng.random((sweeps, 3 * (n_lines + n_controls) + 2)),
+                rng.standard_gamma(max(found.freedom, 1) / 2, sweeps),
+                each + cut,
+            )
+        )
+    return [np.stack([chain[i][cut:] for chain in chains], axis=1) for i in range(5)]
 
-    learned: Floats
-    score: Floats
+
+def _coefficients(
+    setup: Setup,
+    found: System,
+    white: list[Floats],
+    whites: list[Floats],
+    drawn: tuple[Ints, Floats, Floats, Ints],
+    series: Floats,
+    seed: int,
+) -> tuple[Floats, Floats, Floats]:
+    """Coefficients of baseline and demand, and what is left of the last period: (D, q), (D, e), (D,)."""
+    shape, gamma, variance, memory = drawn
+    wide = np.column_stack([setup.free[: setup.known], setup.demand])
+    n_free = setup.free.shape[1]
+    rng = np.random.default_rng([seed, CHAINS])
+    out, last = np.empty((len(gamma), wide.shape[1])), np.empty(len(gamma))
+    noise = rng.standard_normal((len(gamma), wide.shape[1]))
+    for d, r in enumerate(memory):
+        left, sizes, right = found.parts[r]
+        rest = white[r] - gamma[d] @ whites[r][shape[d]]
+        middle = (left.T @ rest) / sizes
+        # The symmetric root: whichever signs the singular vectors come with, the draw is the same.
+        out[d] = right.T @ (middle + np.sqrt(variance[d]) * (right @ noise[d]) / sizes)
+        last[d] = series[-1] - wide[-1, :n_free] @ out[d, :n_free] - gamma[d] @ found.columns[shape[d], -1]
+    return out[:, :n_free], out[:, n_free:], last
 
 
-def evidence(design: Design, series: Floats, best: Estimate) -> Evidence:
-    """Return the posterior that least squares and prior would give without the bound at zero."""
-    inverse = np.linalg.inv(design.system(best.shape, best.ridge))
-    target = design.media(best.shape).T @ design.without_free(series) + best.ridge
-    variance = np.diagonal(inverse)
-    score = inverse @ target / np.sqrt(best.variance * variance)
-    return Evidence(np.clip(1.0 - best.ridge * variance, 0.0, 1.0), score)
+def agreement(draws: Floats) -> float:
+    """The largest split R-hat of draws (D, chains, L): every chain is halved, and all halves are compared."""
+    half = len(draws) // 2
+    if half < 2 or not draws.shape[2]:
+        return 1.0
+    parts = np.concatenate([draws[:half], draws[half : 2 * half]], axis=1)
+    within = parts.var(axis=0, ddof=1).mean(axis=0)
+    between = half * parts.mean(axis=0).var(axis=0, ddof=1)
+    moved = within > 0
+    ratio = ((half - 1) / half * within[moved] + between[moved] / half) / within[moved]
+    return float(np.sqrt(ratio.max())) if moved.any() else 1.0

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
 from .formats import DASH, between, clean, number, percent
 from .tables import block, columns, print_warnings, two
 
+LIFTS = ("measured", "before", "after")
+
 if TYPE_CHECKING:
     from ..evidence.checks import Report
     from ..evidence.fit import Fit
+    from ..evidence.forecast import Forecast
     from ..evidence.history import FitSpec, History
 
 
@@ -21,23 +25,33 @@ def print_fit(console: Console, fit: Fit) -> None:
     about = fit.model.attributes
     console.print(Text(f"{about['rows']} {fit.spec.period}s, {about['first']} to {about['last']}", style="dim"))
     for title, table in (
-        (f"How well the fit foretells the last {fit.spec.holdout} {fit.spec.period}s, left out of it", _kpis(fit)),
+        (_foretells(fit), _kpis(fit)),
         (f"What the history saw of each line, spend a {fit.spec.period}", _lines(fit)),
         ("What each line does", _effects(fit)),
     ):
         console.print()
         console.print(block(title, table))
+    if "calibration" in fit.diagnostics:
+        console.print()
+        console.print(block("Lifts as experiments measured them, and as the model foretells them", _tests(fit)))
     print_warnings(console, fit.repairs, "Filled or left aside on reading, as the config asks")
     print_warnings(console, fit.notes, "What the data cannot tell")
 
 
+def _foretells(fit: Fit) -> str:
+    origins = next(iter(fit.diagnostics["kpis"].values()))["holdout"]["origins"]
+    times = "once" if origins == 1 else f"{origins} times"
+    return f"How well the fit foretells {times} {fit.spec.holdout} {fit.spec.period}s that it has not seen"
+
+
 def _kpis(fit: Fit) -> Any:
-    table = columns("KPI", "Error", "of mean", "of last year", "R2 fitted", "Media share")
+    table = columns("KPI", "Error", "no lines", "mean", "last year", "R2 fitted", "Media share")
     for name, kpi in fit.diagnostics["kpis"].items():
         held, share = kpi["holdout"], kpi["media_share"]
         table.add_row(
             clean(name),
             Text(percent(held["error"]), style="bold"),
+            percent(held["error_without_media"]),
             percent(held["error_of_mean"]),
             percent(held["error_of_last_year"]),
             _plain(kpi["r2"]),
@@ -76,6 +90,16 @@ def _effects(fit: Fit) -> Any:
     return table
 
 
+def _tests(fit: Fit) -> Any:
+    table = columns("Test", "Line", "KPI", "Measured", "Before", "After", "", words=3)
+    for test in fit.diagnostics["calibration"]["tests"]:
+        lifts = (two(number(x["mean"]), between(x["low"], x["high"])) for x in (test[k] for k in LIFTS))
+        names = (clean(test[key]) for key in ("name", "line", "kpi"))
+        told = Text("contradicts the model", style="red") if test["conflict"] else Text("used")
+        table.add_row(*names, *lifts, told)
+    return table
+
+
 def _range(interval: dict[str, float]) -> str:
     return f"{percent(interval['low'])} to {percent(interval['high'])}"
 
@@ -109,6 +133,23 @@ def print_history(console: Console, history: History, spec: FitSpec) -> None:
     print_warnings(console, history.repairs, "Filled or left aside on reading, as the config asks")
     console.print()
     console.print(Text(f"{clean(history.file)} is sound.", style="green"))
+
+
+def print_backtest(console: Console, found: dict[str, Forecast], spec: FitSpec) -> None:
+    """Print how forecasts from every origin did: errors, skill, and what the intervals held."""
+    from ..evidence.backtest import summary
+
+    table = columns("KPI", "Origins", "Error", "Skill: last year", "mean", "no lines", "In 80 %", "Totals")
+    for name, row in summary(found).drop(columns="without media").iterrows():
+        shares = (percent(None if pd.isna(value) else float(value)) for value in row.iloc[1:])
+        table.add_row(clean(name), number(float(row["origins"])), *shares)
+    console.print()
+    foot = (
+        "Skill: the share of the error of last year's value, of the mean so far and of the same model without any "
+        "line that the fit takes away; negative where it does worse. In 80 %: periods, and totals over them, that "
+        "lie within. Controls and events are taken as they came."
+    )
+    console.print(block(f"{spec.holdout} {spec.period}s ahead at the spend that happened", table, foot))
 
 
 def print_data_findings(console: Console, report: Report) -> None:
