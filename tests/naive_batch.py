@@ -66,6 +66,13 @@ def best_of_grid(worth: Any, lower: np.ndarray, upper: np.ndarray, budget: float
     return best
 
 
+def hill(z: np.ndarray, half: float, slope: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, slope and curvature of a Hill curve at spends above 0."""
+    p = (z / half) ** slope
+    value = p / (1 + p)
+    return value, slope * p / (1 + p) ** 2 / z, slope * p * (slope - 1 - (slope + 1) * p) / (1 + p) ** 3 / z**2
+
+
 def moves(current: np.ndarray, plan: np.ndarray) -> list[tuple[int, int, float]]:
     """Greatest giver to greatest taker until nothing is left; -1 is the budget itself."""
     left = {i: float(a - b) for i, (a, b) in enumerate(zip(current, plan, strict=True))}
@@ -87,7 +94,19 @@ def moves(current: np.ndarray, plan: np.ndarray) -> list[tuple[int, int, float]]
     return found
 
 
-def make_accounts(number: int = 4, lines: int = 3, kpis: int = 2, seed: int = 0, draws: int = 1) -> pd.DataFrame:
+ALL_KINDS = ("hill", "hill", "michaelis_menten", "points")
+# Those that accounts are solved side by side with.
+SMOOTH_KINDS = ("hill", "hill", "michaelis_menten")
+
+
+def make_accounts(
+    number: int = 4,
+    lines: int = 3,
+    kpis: int = 2,
+    seed: int = 0,
+    draws: int = 1,
+    kinds: tuple[str, ...] = ALL_KINDS,
+) -> pd.DataFrame:
     """Sound random accounts, with S-shaped, concave and pointed curves."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -99,13 +118,13 @@ def make_accounts(number: int = 4, lines: int = 3, kpis: int = 2, seed: int = 0,
             row |= {"current": current, "min": 0.2 * current, "max": 3.0 * current}
             row |= {"observed_low": 0.0, "observed_high": 1.5 * current}
             for k in range(kpis):
-                row |= {f"kpi{k}.{name}": value for name, value in _curve(rng, current, draws).items()}
+                row |= {f"kpi{k}.{name}": value for name, value in _curve(rng, current, draws, kinds).items()}
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _curve(rng: np.random.Generator, current: float, draws: int) -> dict[str, Any]:
-    kind = str(rng.choice(["hill", "hill", "michaelis_menten", "points"]))
+def _curve(rng: np.random.Generator, current: float, draws: int, kinds: tuple[str, ...]) -> dict[str, Any]:
+    kind = str(rng.choice(kinds))
     scale = (current * rng.lognormal(0, 0.3) * rng.lognormal(0, 0.1, draws)).tolist()
     curve: dict[str, Any] = dict.fromkeys(("scale", "half", "slope", "spend", "effect"))
     half = current * rng.lognormal(0, 0.4)
