@@ -135,8 +135,8 @@ def test_against_slsqp_account_by_account(benchmark: Any) -> None:
     chosen = np.random.default_rng(1).choice(accounts, sample, replace=False)
     solve_chunk(arrays, checked)
     ours, theirs, solved = [], [], None
-    # Interleaved, and by processor time of one core each: what else the machine does is the same for both. Ours is a
-    # chunk as a batch has it, divided by its accounts.
+    # Interleaved, and by processor time of one core each: what else the machine does is the same for both. Ours is
+    # a chunk as a batch has it, divided by its accounts.
     for turn in range(20):
         began = time.process_time()
         solved = solve_chunk(arrays, checked)
