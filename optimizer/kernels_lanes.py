@@ -106,7 +106,7 @@ def take_logs(n_terms: int, terms: Floats) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def prepare(term: Floats, factor: Floats) -> None:
-    """Work out the other rows of a term (8 W + 8,), and multiply its weight by ``factor`` (W,)."""
+    """Multiply a term's weight by ``factor`` (W,) and work out where its curvature peaks: (8 W + 8,)."""
     for j in range(LANES):
         s, half = term[SLOPE + j], term[HALF + j]
         weight = term[WEIGHT + j] * factor[j]
@@ -119,6 +119,13 @@ def prepare(term: Floats, factor: Floats) -> None:
         curve = s * value * (1.0 - value) * (s - 1.0 - 2.0 * s * value) * size * size
         term[PEAK_AT + j] = at if s > 2.0 else NEVER
         term[PEAK + j] = weight * curve
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def prepare_zero(term: Floats) -> None:
+    """Work out, after `prepare`, what a term needs where spend may be 0: its steepest line from there."""
+    for j in range(LANES):
+        s, half, weight = term[SLOPE + j], term[HALF + j], term[WEIGHT + j]
         touch = fast.log2_normal(max(s - 1.0, 1e-300)) / s
         # The line's slope, t^(s - 1) / (1 + t^s) at t^s = s - 1.
         steepest = fast.exp2((s - 1.0) * touch - half) / s

@@ -34,7 +34,7 @@ from .kernels_boxes import (
     climb,
 )
 from .kernels_curves import HILL, MICHAELIS_MENTEN
-from .kernels_lanes import LANES, STEEPEST, TERM, TINY, gather, prepare, take_logs
+from .kernels_lanes import LANES, STEEPEST, TERM, TINY, gather, prepare, prepare_zero, take_logs
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -189,9 +189,12 @@ def _solve(
     for i in range(n_lines):
         line = lines[i * LINE : (i + 1) * LINE]
         line[REACH : REACH + LANES] = 0.0
+        if np.min(line[LOW : LOW + LANES]) > 0.0:
+            continue
         for m in range(i * n_terms, (i + 1) * n_terms):
+            prepare_zero(terms[m * TERM : (m + 1) * TERM])
             for j in range(LANES):
-                endless = terms[m * TERM + STEEPEST + j] == np.inf
+                endless = terms[m * TERM + STEEPEST + j] == np.inf and line[LOW + j] == 0.0
                 line[REACH + j] = SLOW if endless else line[REACH + j]
     climb(n_lines, n_terms, terms, lines, block, exactly)
     bound(n_lines, n_terms, terms, lines, block)

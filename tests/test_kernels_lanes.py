@@ -26,6 +26,7 @@ def a_term(rng: np.random.Generator, slopes: tuple[float, float]) -> tuple[np.nd
     term[kernels.WEIGHT : kernels.WEIGHT + LANES] = 2.0
     kernels.take_logs(1, term)
     kernels.prepare(term, np.full(LANES, 1.5))
+    kernels.prepare_zero(term)
     return term, half, slope
 
 
