@@ -250,6 +250,10 @@ def reallocate(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Chunks worked on at a time; one a core unless given.")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a dask.distributed cluster that is to solve the chunks."),
+    ] = None,
 ) -> None:
     """Recommend a split of its budget to every account; run again after an interruption, it goes on."""
     from .batch import reallocate as run
@@ -257,7 +261,13 @@ def reallocate(
 
     with _counted("Accounts") as progress:
         found = run(
-            accounts, rules, out=out, formats=formats or ("parquet", "csv"), threads=threads, progress=progress
+            accounts,
+            rules,
+            out=out,
+            formats=formats or ("parquet", "csv"),
+            threads=threads,
+            scheduler=scheduler,
+            progress=progress,
         )
     console = _console()
     print_batch(console, found)

@@ -120,7 +120,28 @@ def totals(effects: Floats, terms: Floats, cells: Ints, n_kpis: int) -> Floats:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def report(
+def marginals(effects: Floats, terms: Floats, cells: Ints, marginal: Floats) -> None:
+    """Write KPI units for one more of currency (K, L), mean over draws, from what `effects_at` returns."""
+    n_kpis, n_lines = marginal.shape
+    for k in range(n_kpis):
+        for i in range(n_lines):
+            marginal[k, i] = 0.0
+            for m in range(cells[k * n_lines + i], cells[k * n_lines + i + 1]):
+                marginal[k, i] += terms[3, m] * terms[0, m] * effects[2, m]
+
+
+@njit(cache=True, nogil=True)
+def weigh(factors: Floats, found: Floats, kpis: Floats) -> None:
+    """Write what an account's KPIs are worth today and planned; what draws say of them is not known yet."""
+    found[WAS], found[IS], found[BETTER] = 0.0, 0.0, np.nan
+    for k in range(len(factors)):
+        found[WAS] += factors[k] * kpis[k, TODAY]
+        found[IS] += factors[k] * kpis[k, PLANNED]
+        kpis[k, LOW:] = np.nan
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def spread(
     today: Floats,
     planned: Floats,
     n_draws: int,
@@ -130,40 +151,27 @@ def report(
     cells: Ints,
     found: Floats,
     kpis: Floats,
-    marginal: Floats,
 ) -> None:
-    """Write what a plan does against today's spend, one account's `found`, `kpis` and `marginal`.
+    """Write what two draws and more say of a plan against today's spend, to one account's `found` and `kpis`.
 
     ``today`` and ``planned`` (3, M) are what `effects_at` returns; the rest is told in `kernels_batch`.
     """
-    n_kpis, n_lines = marginal.shape[1], marginal.shape[2]
-    by_draw, gain = np.zeros((2, n_draws)), np.zeros(n_draws)
-    kpis[:, TODAY], kpis[:, PLANNED] = totals(today, terms, cells, n_kpis), totals(planned, terms, cells, n_kpis)
-    found[WAS], found[IS], found[BETTER] = (
-        np.sum(factors * kpis[:, TODAY]),
-        np.sum(factors * kpis[:, PLANNED]),
-        np.nan,
-    )
+    n_kpis = len(factors)
+    by_draw, gain, n_lines = np.zeros((2, n_draws)), np.zeros(n_draws), (len(cells) - 1) // n_kpis
     for k in range(n_kpis):
         by_draw[:] = 0.0
         for i in range(n_lines):
             first, last = cells[k * n_lines + i], cells[k * n_lines + i + 1]
-            marginal[:, k, i] = 0.0
             for m in range(first, last):
                 weight = terms[3, m] * n_draws
                 by_draw[0, m - first] += weight * today[1, m]
                 by_draw[1, m - first] += weight * planned[1, m]
-                marginal[0, k, i] += terms[3, m] * terms[0, m] * today[2, m]
-                marginal[1, k, i] += terms[3, m] * terms[0, m] * planned[2, m]
-        kpis[k, LOW:] = np.nan
-        if n_draws > 1:
-            change = by_draw[1] - by_draw[0]
-            gain += factors[k] * change
-            kpis[k, KPI_BETTER] = np.mean((change if factors[k] >= 0.0 else -change) > 0.0)
-            kpis[k, LOW], kpis[k, HIGH] = _interval(by_draw[1], tails)
-            kpis[k, CHANGE_LOW], kpis[k, CHANGE_HIGH] = _interval(change, tails)
-    if n_draws > 1:
-        found[BETTER] = np.mean(gain > 0.0)
+        change = by_draw[1] - by_draw[0]
+        gain += factors[k] * change
+        kpis[k, KPI_BETTER] = np.mean((change if factors[k] >= 0.0 else -change) > 0.0)
+        kpis[k, LOW], kpis[k, HIGH] = _interval(by_draw[1], tails)
+        kpis[k, CHANGE_LOW], kpis[k, CHANGE_HIGH] = _interval(change, tails)
+    found[BETTER] = np.mean(gain > 0.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -13,7 +13,24 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .kernels_accounts import BOUND, BOXES, DUST, IS, UNIT, curves_of, effects_at, report, totals, twins_of
+from .kernels_accounts import (
+    BOUND,
+    BOXES,
+    DUST,
+    IS,
+    PLANNED,
+    TODAY,
+    UNIT,
+    curves_of,
+    effects_at,
+    marginals,
+    spread,
+    totals,
+    twins_of,
+    weigh,
+)
+from .kernels_lanes import measure
+from .kernels_search import known, search
 from .kernels_separable import CLOSED, DONE, FULL, OPEN, SEEN, VALUE, best_split
 from .kernels_tables import begin
 
@@ -88,34 +105,126 @@ def solve_accounts(
         draws in which it is better; the same by KPI in KPI units; spend; KPI units for one more of currency,
         today and planned.
     """
+    curves, n_kpis = (draws, family, at, values), len(family)
+    factors, gaps, quick = np.zeros((end_at, n_kpis)), np.empty(end_at), np.zeros(end_at, np.bool_)
     for a in range(begin_at, end_at):
-        if not wanted[a]:
-            status[a] = SKIPPED
-            continue
+        status[a] = SOLVED if wanted[a] else SKIPPED
+        quick[a] = wanted[a] and known(starts[a], starts[a + 1], family, lower, upper)
+    _measure_any(begin_at, current, quick, status, starts, upper, curves, kpis, TODAY, marginal, 0)
+    most = np.zeros((end_at, n_kpis, 1))
+    if np.any(mode != SCALED):
+        spare = np.empty((1, n_kpis, len(current)))
+        _measure_any(begin_at, upper, quick, status, starts, upper, curves, most, 0, spare, 0)
+    for a in range(begin_at, end_at):
+        if status[a] == SOLVED:
+            factors[a], unit, status[a] = _factors(
+                mode[tier[a]], weight[tier[a]], kpis[a, :, TODAY], most[a, :, 0]
+            )
+            found[a, UNIT], gaps[a] = unit, tolerance * unit
+            quick[a] = status[a] == SOLVED and quick[a]
+    sought = quick.copy()
+    for a in range(begin_at, end_at):
+        sought[a] = quick[a] and np.min(factors[a]) >= 0.0
+    boxes, bounds, worth = np.zeros(end_at, np.int64), np.full(end_at, np.nan), np.empty(end_at)
+    search(
+        _in_order(sought, starts, draws),
+        exactly,
+        gaps,
+        factors,
+        starts,
+        current,
+        lower,
+        upper,
+        budget,
+        draws,
+        family,
+        at,
+        values,
+        plan,
+        worth,
+        bounds,
+        boxes,
+    )
+    for a in range(begin_at, end_at):
         rows = slice(starts[a], starts[a + 1])
-        terms, cells, knots = curves_of(rows.start, rows.stop, draws[a], family, at, values)
-        fam = np.ascontiguousarray(family[:, rows])
-        before = effects_at(current[rows], fam, terms, cells, knots)
-        today = totals(before, terms, cells, len(fam))
-        most = totals(effects_at(upper[rows], fam, terms, cells, knots), terms, cells, len(fam))
-        factors, unit, status[a] = _factors(mode[tier[a]], weight[tier[a]], today, most)
+        if status[a] == SOLVED and not np.isfinite(bounds[a]):
+            terms, cells, knots = curves_of(rows.start, rows.stop, draws[a], family, at, values)
+            fam = np.ascontiguousarray(family[:, rows])
+            plan[rows], bounds[a], boxes[a] = _split(
+                budget[a], exactly, gaps[a], factors[a], lower[rows], upper[rows], fam, terms, cells, knots
+            )
+            status[a] = SOLVED if np.isfinite(bounds[a]) else NOT_CLOSED
+        if status[a] == SOLVED:
+            _settle(plan[rows], current[rows], lower[rows], upper[rows], budget[a])
+        else:
+            quick[a] = False
+    _measure_any(begin_at, plan, quick, status, starts, upper, curves, kpis, PLANNED, marginal, 1)
+    for a in range(begin_at, end_at):
         if status[a] != SOLVED:
             continue
-        best, bound, boxes = _split(
-            budget[a], exactly, tolerance * unit, factors, lower[rows], upper[rows], fam, terms, cells, knots
-        )
-        if not np.isfinite(bound):
-            status[a] = NOT_CLOSED
-            continue
-        _settle(best, current[rows], lower[rows], upper[rows], budget[a])
-        after = effects_at(best, fam, terms, cells, knots)
-        worse = np.sum(factors * totals(after, terms, cells, len(fam))) <= np.sum(factors * today)
+        rows = slice(starts[a], starts[a + 1])
+        worse = np.sum(factors[a] * kpis[a, :, PLANNED]) <= np.sum(factors[a] * kpis[a, :, TODAY])
         if worse and _allowed(current[rows], lower[rows], upper[rows], budget[a], exactly):
-            best[:] = current[rows]
-            after = before
-        plan[rows] = best
-        report(before, after, draws[a], tails, factors, terms, cells, found[a], kpis[a], marginal[:, :, rows])
-        found[a, BOUND], found[a, UNIT], found[a, BOXES] = max(bound, found[a, IS]), unit, boxes
+            plan[rows], kpis[a, :, PLANNED] = current[rows], kpis[a, :, TODAY]
+            marginal[1, :, rows] = marginal[0, :, rows]
+        weigh(factors[a], found[a], kpis[a])
+        found[a, BOUND], found[a, BOXES] = max(bounds[a], found[a, IS]), boxes[a]
+        if draws[a] > 1:
+            terms, cells, knots = curves_of(rows.start, rows.stop, draws[a], family, at, values)
+            fam = np.ascontiguousarray(family[:, rows])
+            before = effects_at(current[rows], fam, terms, cells, knots)
+            after = effects_at(plan[rows], fam, terms, cells, knots)
+            spread(before, after, draws[a], tails, factors[a], terms, cells, found[a], kpis[a])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _measure_any(
+    begin_at: int,
+    spend: Floats,
+    quick: Bools,
+    status: Ints,
+    starts: Ints,
+    upper: Floats,
+    curves: tuple[Ints, Ints, Ints, Floats],
+    kpis: Floats,
+    column: int,
+    marginal: Floats,
+    side: int,
+) -> None:
+    """Work out what spends (R,) do to KPIs, the ``quick`` accounts side by side, the others one by one."""
+    draws, family, at, values = curves
+    measure(
+        _in_order(quick, starts, draws),
+        spend,
+        starts,
+        upper,
+        draws,
+        family,
+        at,
+        values,
+        kpis,
+        column,
+        marginal,
+        side,
+    )
+    for a in range(begin_at, len(quick)):
+        if status[a] == SOLVED and not quick[a]:
+            rows = slice(starts[a], starts[a + 1])
+            terms, cells, knots = curves_of(rows.start, rows.stop, draws[a], family, at, values)
+            effects = effects_at(spend[rows], np.ascontiguousarray(family[:, rows]), terms, cells, knots)
+            kpis[a, :, column] = totals(effects, terms, cells, len(family))
+            marginals(effects, terms, cells, marginal[side, :, rows])
+
+
+@njit(cache=True, nogil=True)
+def _in_order(wanted: Bools, starts: Ints, draws: Ints) -> Ints:
+    """The accounts wanted, fewest draws and then lines first: a block has as many as the most of its accounts."""
+    which = np.flatnonzero(wanted)
+    rank = np.empty(len(which), np.int64)
+    for i in range(len(which)):
+        a = which[i]
+        rank[i] = draws[a] * starts[-1] + starts[a + 1] - starts[a]
+    return which[np.argsort(rank, kind="mergesort")]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -145,7 +254,12 @@ def measure_accounts(
         fam = np.ascontiguousarray(family[:, rows])
         before = effects_at(current[rows], fam, terms, cells, knots)
         after = effects_at(plan[rows], fam, terms, cells, knots)
-        report(before, after, draws[a], tails, factors[a], terms, cells, found[a], kpis[a], marginal[:, :, rows])
+        for side, column, effects in ((0, TODAY, before), (1, PLANNED, after)):
+            kpis[a, :, column] = totals(effects, terms, cells, len(fam))
+            marginals(effects, terms, cells, marginal[side, :, rows])
+        weigh(factors[a], found[a], kpis[a])
+        if draws[a] > 1:
+            spread(before, after, draws[a], tails, factors[a], terms, cells, found[a], kpis[a])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

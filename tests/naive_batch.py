@@ -66,6 +66,13 @@ def best_of_grid(worth: Any, lower: np.ndarray, upper: np.ndarray, budget: float
     return best
 
 
+def hill(z: np.ndarray, half: float, slope: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, slope and curvature of a Hill curve at spends above 0."""
+    p = (z / half) ** slope
+    value = p / (1 + p)
+    return value, slope * p / (1 + p) ** 2 / z, slope * p * (slope - 1 - (slope + 1) * p) / (1 + p) ** 3 / z**2
+
+
 def moves(current: np.ndarray, plan: np.ndarray) -> list[tuple[int, int, float]]:
     """Greatest giver to greatest taker until nothing is left; -1 is the budget itself."""
     left = {i: float(a - b) for i, (a, b) in enumerate(zip(current, plan, strict=True))}
@@ -87,7 +94,19 @@ def moves(current: np.ndarray, plan: np.ndarray) -> list[tuple[int, int, float]]
     return found
 
 
-def make_accounts(number: int = 4, lines: int = 3, kpis: int = 2, seed: int = 0, draws: int = 1) -> pd.DataFrame:
+ALL_KINDS = ("hill", "hill", "michaelis_menten", "points")
+# Those that accounts are solved side by side with.
+SMOOTH_KINDS = ("hill", "hill", "michaelis_menten")
+
+
+def make_accounts(
+    number: int = 4,
+    lines: int = 3,
+    kpis: int = 2,
+    seed: int = 0,
+    draws: int = 1,
+    kinds: tuple[str, ...] = ALL_KINDS,
+) -> pd.DataFrame:
     """Sound random accounts, with S-shaped, concave and pointed curves."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -99,13 +118,13 @@ def make_accounts(number: int = 4, lines: int = 3, kpis: int = 2, seed: int = 0,
             row |= {"current": current, "min": 0.2 * current, "max": 3.0 * current}
             row |= {"observed_low": 0.0, "observed_high": 1.5 * current}
             for k in range(kpis):
-                row |= {f"kpi{k}.{name}": value for name, value in _curve(rng, current, draws).items()}
+                row |= {f"kpi{k}.{name}": value for name, value in _curve(rng, current, draws, kinds).items()}
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _curve(rng: np.random.Generator, current: float, draws: int) -> dict[str, Any]:
-    kind = str(rng.choice(["hill", "hill", "michaelis_menten", "points"]))
+def _curve(rng: np.random.Generator, current: float, draws: int, kinds: tuple[str, ...]) -> dict[str, Any]:
+    kind = str(rng.choice(kinds))
     scale = (current * rng.lognormal(0, 0.3) * rng.lognormal(0, 0.1, draws)).tolist()
     curve: dict[str, Any] = dict.fromkeys(("scale", "half", "slope", "spend", "effect"))
     half = current * rng.lognormal(0, 0.4)
@@ -139,3 +158,45 @@ def make_rules(kpis: int = 2, **changes: Any) -> dict[str, Any]:
     if kpis > 1:
         rules["tradeoff"] = {"weights": dict.fromkeys(names, 1.0), "scale": {name: [-0.2, 0.2] for name in names}}
     return {**rules, **changes}
+
+
+# Ways to break an account by one cell of its first line (column and value), and what must be said of it.
+WAYS: list[tuple[str, Any, str]] = [
+    ("current", None, "current is missing"),
+    ("current", float("inf"), "current is not a finite number"),
+    ("current", -5.0, "current -5 is negative"),
+    ("current", 1e16, "current is above 1e+15"),
+    ("min", float("inf"), "min is not a finite number"),
+    ("min", 1e14, "is above max"),
+    ("max", -1.0, "max -1 is negative"),
+    ("line", None, "the line has no name"),
+    ("line", "line 1", "comes twice"),
+    ("currency", "USD", "currency 'EUR', but 'USD' on another line"),
+    ("guardrail", "red", "but 'red' on another line"),
+    ("kpi0.kind", "sigmoid", "kpi0.kind 'sigmoid' is none of"),
+    ("kpi0.kind", None, "kpi0.kind '' is none of"),
+    ("kpi0.scale", None, "kpi0.scale is missing"),
+    ("kpi0.scale", -1.0, "kpi0.scale must hold numbers from 0"),
+    ("kpi0.half", 0.0, "kpi0.half must hold numbers"),
+    ("kpi0.half", float("inf"), "kpi0.half must hold numbers"),
+    ("kpi0.slope", 99.0, "from 1e-30 to 20"),
+    ("data_quality", 1.5, "data_quality is above 1"),
+    ("observed_low", 1e12, "observed_low is above observed_high"),
+]
+
+
+def break_some(accounts: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Break a share of accounts, each in one of `WAYS`; return the table and what must be said of them by account.
+
+    The accounts' lines stand together, and their numbers are single ones.
+    """
+    table = accounts.assign(currency="EUR", guardrail="green", data_quality=0.95, observed_low=0.0)
+    first = np.flatnonzero(~table["account"].duplicated())
+    picked = np.random.default_rng(seed).choice(first, max(int(share * len(first)), len(WAYS)), replace=False)
+    names = table["account"].to_numpy()
+    says = {}
+    for i, row in enumerate(picked):
+        column, value, reason = WAYS[i % len(WAYS)]
+        table.loc[table.index[row], column] = value
+        says[str(names[row])] = reason
+    return table, says

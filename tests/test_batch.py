@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_batch import best_of_grid, kpi_of, make_accounts, make_rules
+from naive_batch import ALL_KINDS, SMOOTH_KINDS, best_of_grid, kpi_of, make_accounts, make_rules
 
 import optimizer as opt
 from optimizer.batch.accounts import read_accounts
@@ -86,6 +87,76 @@ def test_rules_are_kept_moves_add_up_and_nobody_is_worse_off(
             assert row["gain"] >= 0
 
 
+@settings(max_examples=15)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([SMOOTH_KINDS, ALL_KINDS]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "floors": st.sampled_from([{"kpi1": 0.99}, {"kpi0": 1.02}]),
+            "shares": st.sampled_from([[{"select": {"channel": "b"}, "max": 0.4}]]),
+            "minimum_if_on": st.sampled_from([[{"select": {"channel": "a"}, "amount": 120.0}]]),
+            "change": st.sampled_from([{"up": 0.4, "down": 0.3}]),
+        },
+    ),
+)
+def test_no_rule_is_broken_and_todays_split_is_never_better_where_it_is_allowed(
+    seed: int, kinds: tuple[str, ...], rules: dict[str, Any]
+) -> None:
+    accounts = make_accounts(3, seed=seed, kinds=kinds)
+    found = opt.reallocate(accounts, make_rules(**rules))
+    for name, row in found.accounts.iterrows():
+        rows = accounts[accounts["account"] == name]
+        today, plan = rows["current"].to_numpy(), found.lines.loc[name]["plan"].to_numpy()
+        assert keeps(rows, plan, rules)
+        if keeps(rows, today, rules):
+            assert row["gain"] >= 0
+    for name in found.failed.index:
+        rows = accounts[accounts["account"] == name]
+        assert not keeps(rows, rows["current"].to_numpy(), rules)
+
+
+def keeps(rows: pd.DataFrame, spend: np.ndarray, rules: dict[str, Any]) -> bool:
+    """Whether a split of an account keeps budget, ranges and rules."""
+    today = rows["current"].to_numpy()
+    total, near = today.sum(), 1e-9 * today.sum()
+    good = abs(spend.sum() - total) <= near and bool(
+        np.all((spend >= rows["min"] - near) & (spend <= rows["max"] + near))
+    )
+    if "change" in rules:
+        up, down = rules["change"]["up"], rules["change"]["down"]
+        good &= bool(np.all((spend <= today * (1 + up) + near) & (spend >= today * (1 - down) - near)))
+    for rule in rules.get("shares", []):
+        chosen = (rows["channel"] == rule["select"]["channel"]).to_numpy()
+        good &= bool(spend[chosen].sum() <= rule["max"] * spend.sum() + near)
+    for rule in rules.get("minimum_if_on", []):
+        chosen = (rows["channel"] == rule["select"]["channel"]).to_numpy()
+        good &= bool(np.all((spend[chosen] <= near) | (spend[chosen] >= rule["amount"] - near)))
+    for kpi, share in rules.get("floors", {}).items():
+        floor = share * kpi_of(rows, kpi, today).mean()
+        good &= bool(kpi_of(rows, kpi, spend).mean() >= floor * (1 - 1e-8))
+    return good
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000), st.integers(2, 4), st.sampled_from([SMOOTH_KINDS, ALL_KINDS]))
+def test_small_accounts_equal_solve_whatever_their_curves(seed: int, lines: int, kinds: tuple[str, ...]) -> None:
+    table, rules = make_accounts(3, lines=lines, seed=seed, kinds=kinds).assign(min=0.0), make_rules()
+    found, checked = one(table, rules), load_rules(rules)
+    accounts = read_accounts(pa.Table.from_pandas(table), checked)
+    for a, name in enumerate(accounts.names.to_pylist()):
+        rows = table[table["account"] == name]
+        today = np.array([kpi_of(rows, k, rows["current"].to_numpy()).mean() for k in checked.kpis])
+        plan = opt.solve(scenario_of(accounts, checked, a, today), tolerance=1e-6)
+        planned = plan.outcomes.loc[list(checked.kpis), "expected"].to_numpy()
+        best = float(np.mean((planned / today - 1.0) / 0.4))
+        row = found.accounts.loc[name]
+        assert row["gain"] == pytest.approx(best, abs=2e-5)
+        assert row["most_gain"] >= best - 1e-9
+        assert row["route"] == "separable"
+
+
 @settings(max_examples=12)
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_neither_order_nor_chunks_nor_threads_change_a_result(seed: int, random: Any) -> None:
@@ -140,8 +211,6 @@ def test_small_accounts_equal_solve(changes: dict[str, Any], draws: int) -> None
     rules = make_rules(**changes)
     found = opt.reallocate(table, rules)
     checked = load_rules(rules)
-    import pyarrow as pa
-
     accounts = read_accounts(pa.Table.from_batches(Source.of(table).batches()), checked)
     routes = set()
     for a, name in enumerate(accounts.names.to_pylist()):

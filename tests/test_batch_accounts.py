@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from naive_batch import make_accounts, make_rules
+from naive_batch import break_some, make_accounts, make_rules
 
 import optimizer as opt
 
@@ -104,6 +104,45 @@ def test_every_broken_account_is_listed_and_all_others_are_solved() -> None:
     pd.testing.assert_frame_equal(alone.lines, found.lines)
     assert found.summary["failed"] == len(says)
     assert found.summary["solved"] + found.summary["failed"] == found.summary["accounts"]
+
+
+def test_one_account_in_a_hundred_is_broken_and_no_other_is_touched(tmp_path: Path) -> None:
+    sound = make_accounts(2000, kpis=1, seed=6, kinds=("hill",))
+    for name in ("scale", "half", "slope"):
+        sound[f"kpi0.{name}"] = [cell[0] for cell in sound[f"kpi0.{name}"]]
+    table, says = break_some(sound, 0.01, seed=1)
+    assert len(says) == 20
+    table.to_parquet(tmp_path / "a.parquet")
+    rules = make_rules(1)
+    found = opt.reallocate(tmp_path / "a.parquet", rules, chunk=300)
+    assert set(found.failed.index) == set(says)
+    for account, reason in says.items():
+        assert reason in found.failed.loc[account, "reason"], account
+    alone = opt.reallocate(sound[~sound["account"].isin(list(says))], rules)
+    pd.testing.assert_frame_equal(found.lines.loc[alone.accounts.index], alone.lines)
+    assert len(alone.accounts) == 1980
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ({"floors": {"kpi0": 50.0}}, "no plan keeps these together: kpi0 at least"),
+        ({"floors": {"kpi0": 50.0}, "change": {"up": 0.1, "down": 0.1}}, "kpi0 at least"),
+        (
+            {"shares": [{"select": {"channel": c}, "min": 0.9} for c in "ab"]},
+            "share of channel a: at least 90.0%; share of channel b: at least 90.0%",
+        ),
+        ({"minimum_if_on": [{"select": {"channel": ["a", "b"]}, "amount": 1e6}]}, "line 0: at least 1e+06 if on"),
+    ],
+)
+def test_rules_that_no_plan_of_an_account_keeps_are_named(rules: dict[str, Any], says: str) -> None:
+    table = make_accounts(3, lines=4, seed=3, kinds=("hill",)).assign(min=0.0)
+    # S-shaped, all of them.
+    table["kpi0.slope"] = 2.5
+    found = opt.reallocate(table, make_rules(**rules))
+    assert len(found.failed) == 3
+    for reason in found.failed["reason"]:
+        assert says in reason
 
 
 def test_an_account_without_a_name_is_listed() -> None:

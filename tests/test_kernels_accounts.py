@@ -59,9 +59,10 @@ def test_marginals_are_differences() -> None:
     accounts = read_accounts(pa.Table.from_pandas(table), load_rules(make_rules()))
     terms, cells, knots = kernels.curves_of(0, 4, 2, accounts.family, accounts.at, accounts.values)
     today, planned, step = accounts.current, 1.3 * accounts.current, 1e-5 * accounts.current
-    found, kpis, marginal = np.zeros(6), np.zeros((2, 7)), np.zeros((2, 2, 4))
-    ends = [kernels.effects_at(spend, accounts.family, terms, cells, knots) for spend in (today, planned)]
-    kernels.report(*ends, 2, np.array([0.05, 0.95]), np.ones(2), terms, cells, found, kpis, marginal)
+    marginal = np.zeros((2, 2, 4))
+    for side, spend in enumerate((today, planned)):
+        effects = kernels.effects_at(spend, accounts.family, terms, cells, knots)
+        kernels.marginals(effects, terms, cells, marginal[side])
     for side, spend in enumerate((today, planned)):
         for i in range(4):
             unit = np.eye(4)[i] * step[i]

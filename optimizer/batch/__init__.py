@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress = Callable[[int, int], None]
+Done = tuple[int, Chunk, dict[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def reallocate(
     formats: Sequence[str] = ("parquet", "csv"),
     threads: int | None = None,
     chunk: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> Reallocation:
     """Recommend a split of its budget to every account.
@@ -112,6 +114,9 @@ def reallocate(
         Chunks worked on at a time; as many as the machine has cores unless given. Never changes a result.
     chunk : int, optional
         Accounts a chunk; from the size of their rows unless given. Changes only how results are cut into files.
+    scheduler : str, optional
+        Address of a ``dask.distributed`` scheduler whose workers are to solve the chunks in place of threads;
+        files are read and written here. On the same kind of processor results are the same, byte for byte.
     progress : callable, optional
         Called with the accounts done and their number.
 
@@ -122,8 +127,11 @@ def reallocate(
     DataError
         If the accounts cannot be read at all, or the directory holds results of other accounts or rules. An
         account that cannot be solved is listed under ``failed`` instead.
+    SolverError
+        If a cluster has no workers, or loses them again and again.
     """
     from ..versions import versions
+    from .cluster import in_cluster
     from .columns import check_columns
     from .scenarios import check_selectors
     from .writing import FORMATS, Results
@@ -158,17 +166,23 @@ def reallocate(
     kept = sum(summary["accounts"] for summary in summaries.values())
     done, wanted = kept, set(range(found.chunks)) - set(summaries)
 
-    def work(number: int, table: Any) -> tuple[int, Chunk]:
-        part = solve_table(table, checked)
+    work = Work(checked, results.formats if results else ())
+
+    def keep(solved: Done) -> tuple[int, Chunk]:
+        number, part, files = solved
         if results is not None:
-            results.write(number, part)
-            part = Chunk({}, part.summary)
+            results.write(number, part.summary, files)
         return number, part
 
     with scratch(out) as folder:
-        for number, part in _in_threads(
-            work, chunks(source, found, wanted, folder), threads or os.cpu_count() or 1
-        ):
+        given = chunks(source, found, wanted, folder)
+        if scheduler is None:
+            finished = _in_threads(
+                lambda number, table: keep(work(number, table)), given, threads or os.cpu_count() or 1
+            )
+        else:
+            finished = map(keep, in_cluster(scheduler, work, given))
+        for number, part in finished:
             summaries[number], parts[number] = part.summary, part
             done += part.summary["accounts"]
             if progress is not None:
@@ -180,6 +194,23 @@ def reallocate(
     held = [parts[number] for number in sorted(parts)] if results is None else ()
     seconds = time.perf_counter() - began
     return Reallocation(summary, seconds, kept, None if out is None else Path(out), held)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done to a chunk, here or elsewhere: solve it and, if there are formats, put it as files."""
+
+    rules: RulesSpec
+    formats: tuple[str, ...]
+
+    def __call__(self, number: int, table: Any) -> tuple[int, Chunk, dict[str, bytes]]:
+        """Return the chunk's number, its result, and the content of its files by path."""
+        from .writing import encode
+
+        part = solve_table(table, self.rules)
+        if not self.formats:
+            return number, part, {}
+        return number, Chunk({}, part.summary), encode(number, part, self.formats)
 
 
 def solve_table(table: Any, rules: RulesSpec) -> Chunk:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,17 +89,13 @@ class Results:
             return None
         return dict(note["summary"])
 
-    def write(self, number: int, chunk: Chunk) -> None:
-        """Write a chunk's files, then its note."""
-        files = {}
+    def write(self, number: int, summary: dict[str, Any], files: dict[str, bytes]) -> None:
+        """Write a chunk's files (content by path, from `encode`), then its note."""
         try:
-            for kind, table in chunk.tables.items():
-                for name in self.formats:
-                    content = _parquet(table) if name == "parquet" else csv_bytes(table)
-                    path = f"{kind}/{number:06d}.{name}"
-                    self._write(self.directory / path, content)
-                    files[path] = hashlib.sha256(content).hexdigest()
-            self._write(self._note(number), _json({"files": files, "summary": chunk.summary}))
+            for path, content in files.items():
+                self._write(self.directory / path, content)
+            digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+            self._write(self._note(number), _json({"files": digests, "summary": summary}))
         except OSError as error:
             raise _unwritable(error, self.directory) from None
 
@@ -116,6 +113,15 @@ class Results:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(place)
+
+
+def encode(number: int, chunk: Chunk, formats: Sequence[str]) -> dict[str, bytes]:
+    """The content of a chunk's files, by their paths in the directory."""
+    return {
+        f"{kind}/{number:06d}.{name}": _parquet(table) if name == "parquet" else csv_bytes(table)
+        for kind, table in chunk.tables.items()
+        for name in formats
+    }
 
 
 def _unwritable(error: Exception, directory: Path) -> DataError:
