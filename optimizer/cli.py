@@ -55,6 +55,15 @@ OutDir = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Where the files go.", show_default="./results/<scenario file>"),
 ]
+Budgets = Annotated[
+    bool | None,
+    typer.Option(
+        "--budgets/--no-budgets",
+        help="Also find the best plan at other budgets, and where the next amount goes.",
+        show_default="where each plan takes seconds",
+    ),
+]
+ChartFiles = Annotated[bool, typer.Option("--charts", help="Also write each chart as SVG and PNG.")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,11 +138,13 @@ def plan(
             help="With free flighting: end the search by then, and tell how far the plan may be from the best.",
         ),
     ] = None,
+    budgets: Budgets = None,
+    charts: ChartFiles = False,
 ) -> None:
     """Find the best plan under the scenario's stated preferences; print it and write a report."""
     directory = _directory(out, scenario)
     given, found = _solve(scenario, time_limit)
-    _finish(given, found, _frontier(given) if front else None, directory)
+    _finish(given, found, _frontier(given) if front else None, directory, budgets=budgets, charts=charts)
 
 
 @app.command(epilog=CSV_NOTE)
@@ -154,6 +165,8 @@ def front(
             min=0.1,
         ),
     ] = 120.0,
+    budgets: Budgets = None,
+    charts: ChartFiles = False,
 ) -> None:
     """Find the plans among which no KPI can be had better without another getting worse.
 
@@ -162,7 +175,8 @@ def front(
     """
     directory = _directory(out, scenario)
     given, found = _solve(scenario)
-    _finish(given, found, _frontier(given, tolerance=tolerance, time_limit=time_limit), directory)
+    found_front = _frontier(given, tolerance=tolerance, time_limit=time_limit)
+    _finish(given, found, found_front, directory, budgets=budgets, charts=charts)
 
 
 @app.command(epilog=CSV_NOTE)
@@ -176,6 +190,7 @@ def compare(
         int | None,
         typer.Option(min=1, help="Processes.", show_default="one a core where that repays"),
     ] = None,
+    charts: ChartFiles = False,
 ) -> None:
     """Compare the plans of scenarios and variants, all on the scale of the first.
 
@@ -183,7 +198,7 @@ def compare(
     goes on where it was.
     """
     from .compare import compare as compared
-    from .report.comparing import comparison_files, print_comparison
+    from .report.comparing import comparison_charts, comparison_files, print_comparison
     from .report.files import write_all
     from .scenario import Scenario
     from .solve.jobs import forget
@@ -199,10 +214,12 @@ def compare(
         found = compared(given, workers=workers, keep=keep, progress=progress)
     files = comparison_files(found)
     write_all(directory, files)
+    if charts:
+        write_all(directory / "charts", comparison_charts(found))
     forget(keep)
     console = _console()
     print_comparison(console, found)
-    _say_where(console, directory, list(files))
+    _say_where(console, directory, [*files, *(["charts/"] if charts else [])])
     if len(found.failed):
         raise typer.Exit(FINDING)
 
@@ -399,31 +416,33 @@ def _frontier(given: Scenario, **options: float) -> Front:
         return frontier(given, progress=progress, **options)
 
 
-def _finish(given: Scenario, found: Plan, front: Front | None, directory: Path) -> None:
+def _finish(
+    given: Scenario, found: Plan, front: Front | None, directory: Path, *, budgets: bool | None, charts: bool
+) -> None:
     """Compute every file, write them, then print."""
     from .report import tables
-    from .report.files import csv_text, json_text, resolved_text, write_all
-    from .report.html import render
+    from .report.files import write_all
+    from .report.outlook import outlook, quick
+    from .report.planning import plan_charts, plan_files
     from .report.view import View
 
-    view = View(found, given, front, _explain(found))
-    files = {
-        "plan.json": json_text(view.data),
-        "spend.csv": csv_text(found.allocation),
-        "outcomes.csv": csv_text(found.outcomes),
-        "scenario.resolved.yaml": resolved_text(found.scenario, directory),
-    }
-    if found.scenario.free:
-        files["flighting.csv"] = csv_text(found.by_period.set_axis(found.scenario.spec.horizon.starts, axis=1))
-    if front is not None and view.front_data is not None:
-        files["front.json"] = json_text(view.front_data)
-        files["front.csv"] = csv_text(front.points.rename_axis("point"))
-    files["report.html"] = render(view)
+    asked = quick(found.scenario) if budgets is None else budgets
+    ahead = None
+    try:
+        with _progress("Budgets") as progress:
+            ahead = outlook(found, progress) if asked else None
+    except KeyboardInterrupt:
+        print("Other budgets are left out: interrupted.", file=sys.stderr)
+    view = View(found, given, front, _explain(found), ahead)
+    files = plan_files(view, directory)
+    drawn = plan_charts(view) if charts else {}
     write_all(directory, files)
+    if drawn:
+        write_all(directory / "charts", drawn)
     console = _console()
     tables.print_plan(console, view)
     tables.print_front(console, view)
-    _say_where(console, directory, files)
+    _say_where(console, directory, [*files, *(["charts/"] if drawn else [])])
 
 
 def _explain(found: Plan) -> Explanation | None:

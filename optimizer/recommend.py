@@ -81,7 +81,7 @@ def recommend(scenario: Scenario, plan: Plan, *, data_quality: float | None = No
     if data_quality is not None and not 0.0 <= data_quality <= 1.0:
         raise DataError(f"data_quality is {data_quality:g}", "give a share from 0 to 1")
     current = pd.Series(scenario.current, index=list(scenario.lines))
-    spend = plan.spend[list(scenario.lines)]
+    spend = plan.totals[list(scenario.lines)]
     risks = _risks(scenario, plan, current, spend)
     risks["data_quality"] = np.nan if data_quality is None else data_quality
     moves = _moves(plan, current, spend)
@@ -99,7 +99,7 @@ def _risks(scenario: Scenario, plan: Plan, current: pd.Series, spend: pd.Series)
     today, total = float(current.sum()), float(spend.sum())
     # Observed spend is by period: what lies outside it is summed over the periods.
     low, high = (part[:, None] for part in scenario.response.observed.T)
-    periods = spend.to_numpy()[:, None] * scenario.shares
+    periods = plan.by_period.loc[list(scenario.lines)].to_numpy(dtype=float)
     beyond = float((np.maximum(periods - high, 0.0) + np.maximum(np.nan_to_num(low) - periods, 0.0)).sum())
     outcomes = plan.outcomes.loc[list(scenario.objectives)]
     width = outcomes["change_high"] - outcomes["change_low"]

@@ -153,9 +153,11 @@ def test_every_outcome_is_shown_with_its_interval(drawn: View, page: Page) -> No
     assert set(drawn.plan.spend) <= shown
 
 
-def test_page_is_offline_and_without_scripts(page: Page) -> None:
+def test_page_is_offline_and_runs_only_its_own_script(page: Page, single: View) -> None:
     tags = {tag for tag, _ in page.elements}
-    assert not tags & {"script", "link", "iframe", "img", "object", "embed", "image", "use", "foreignobject"}
+    assert [a.get("type") for tag, a in page.elements if tag == "script"] == ["application/json", None]
+    assert "script" not in {tag for tag, _ in Page(render(single)).elements}
+    assert not tags & {"link", "iframe", "img", "object", "embed", "image", "use", "foreignobject"}
     for _, attributes in page.elements:
         assert not {"src", "xlink:href", "srcset", "background"} & set(attributes)
         assert str(attributes.get("href", "#")).startswith("#")
@@ -164,17 +166,20 @@ def test_page_is_offline_and_without_scripts(page: Page) -> None:
     policy = [a["content"] for tag, a in page.elements if tag == "meta" and "http-equiv" in a]
     assert policy
     assert str(policy[0]).startswith("default-src 'none'")
+    assert re.search(r"script-src 'sha256-[\w+/=]+'$", str(policy[0]))
 
 
 def test_text_from_files_stays_text(page: Page) -> None:
     assert page.text.count(EVIL) >= 4
     assert "<script>alert(2)</script>" in page.text
+    assert "=HYPERLINK(1)" in page.text
 
 
 def test_charts_are_described_and_carry_no_ids(drawn: View, page: Page) -> None:
     drawings = [a for tag, a in page.elements if tag == "svg" and "aria-hidden" not in a]
-    # Five lines for orders, four for awareness (one does nothing for it), and one front.
-    assert len(drawings) == 10
+    # Five lines for orders, four for awareness (one does nothing for it), and one front; the change of spend; for
+    # each of the two KPIs a waterfall, and four charts of returns.
+    assert len(drawings) == 10 + 1 + 2 + 8
     for attributes in drawings:
         assert attributes["role"] == "img"
         assert len(str(attributes["aria-label"])) > 40
@@ -340,8 +345,7 @@ def test_free_flighting_is_shown_by_period(spread: View) -> None:
     shown = {value for value, _ in page.values}
     for row in spread.data["flighting"]["spend"].values():
         assert set(row) <= shown
-    figure = charts.flighting_chart(spread)
-    assert figure is not None
+    (figure,) = charts.flighting_chart(spread)
     assert "most in 2026-01-19" in figure.svg
     assert "<img" not in figure.svg
     assert "2026-01-19" in _printed(spread, 80)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .charts import BLUE, GREY, ORANGE, _svg
+from .drawing import BLUE, GREY, ORANGE, Figure, styled
 
 if TYPE_CHECKING:
     import altair as alt
@@ -31,7 +31,7 @@ def render_audit(name: str, data: dict[str, Any]) -> str:
     )
     environment.filters["clean"] = clean
     caption, chart = CHARTS[name](data)
-    svg = Markup(_svg(chart.properties(width=WIDTH, height=HEIGHT), caption))
+    svg = Markup(Figure(caption, styled(chart.properties(width=WIDTH, height=HEIGHT)), caption).svg)
     template = environment.get_template("audit.html")
     return template.render(
         name=name, verdict=data["verdict"], caption=caption, svg=svg, notes=data.get("notes", [])

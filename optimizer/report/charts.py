@@ -1,8 +1,7 @@
-"""Charts as static SVG: drawn once, readable without scripts, the same bytes each time."""
+"""Charts of a plan: response curves, the calendar and the front."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -11,45 +10,36 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..budget import FEASIBLE
 from ..plan import INTERVAL
 from ..simulate import Simulator
-from .formats import clean
+from .drawing import (
+    BAND,
+    BLUE,
+    IDEAL,
+    LABEL_WIDTH,
+    NADIR,
+    OBSERVED,
+    PICKS,
+    PLAN,
+    TODAY,
+    Figure,
+    axis,
+    axis_title,
+    short,
+    styled,
+)
+from .formats import clean, number
 from .view import View
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from ..front import Front
 
 Floats = NDArray[np.float64]
 
-# Okabe & Ito's palette: told apart with any colour vision, and by shape where it matters.
-BLUE, BAND, INK, GREY, OBSERVED, ORANGE = "#0072B2", "#9CC9E6", "#1f2933", "#5f6b7a", "#EEF0F3", "#D55E00"
-FONT = "Arial, Helvetica, sans-serif"
 POINTS = 61
 MARGIN = 1.12
 REACH = 3.0
-LABEL_LENGTH, LABEL_WIDTH = 46, 220
-STRETCH = 1.25
-# SI prefixes where an axis reaches 10,000; else plain numbers (SI would write a thousandth as "1m").
-PREFIXED = "datum.value == 0 ? '0' : replace(format(datum.value, '~s'), 'G', 'bn')"
-PLAIN = "format(datum.value, ',.6~g')"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One chart with its caption and its description in words.
-
-    Attributes
-    ----------
-    caption : str
-        What it shows.
-    svg : str
-        Inline SVG, labelled with ``alt``.
-    """
-
-    caption: str
-    svg: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ def response_curves(view: View) -> list[CurveGroup]:
     at = ((today, scenario.current), (planned, _planned(view)))
     spots = np.array([_sampled(view, spread, row[None])[0].mean(axis=0) for spread, row in at])
     groups = []
-    for kpi in _leaves(view):
+    for kpi in view.moved:
         k = scenario.tree.leaves.index(kpi)
         figures = []
         for i, line in enumerate(scenario.lines):
@@ -116,19 +106,6 @@ def _pattern(view: View) -> Floats:
     return np.where(planned > 0, spread, view.scenario.shares)
 
 
-def _leaves(view: View) -> list[str]:
-    """Additive KPIs behind the objectives, in the scenario's order."""
-    tree, found, waiting = view.scenario.tree, set(), list(view.scenario.objectives)
-    while waiting:
-        name = waiting.pop()
-        formula = tree.kpis[name].formula if name in tree.kpis else None
-        if formula is not None:
-            waiting += [part for part in formula[1] if isinstance(part, str)]
-        elif name in tree.leaves:
-            found.add(name)
-    return [name for name in tree.leaves if name in found]
-
-
 def _observed(view: View) -> Floats:
     """Observed spend range of each line as a total over the horizon at the plan's flighting: (L, 2)."""
     peak = _pattern(view).max(axis=1)
@@ -157,8 +134,8 @@ def _curve_figure(view: View, kpi: str, line: str, i: int, curve: pd.DataFrame, 
 
     unit = view.scenario.spec.kpis[kpi].unit or kpi
     today, plan = float(view.scenario.current[i]), float(_planned(view)[i])
-    x = alt.X("x:Q", title=f"Spend, {view.currency} over the horizon", axis=_axis(curve["x"].max(), 5))
-    y = alt.Y("y:Q", title=_short(unit), axis=_axis(curve["high"].max(), 4), scale=alt.Scale(zero=True))
+    x = alt.X("x:Q", title=f"Spend, {view.currency} over the horizon", axis=axis(curve["x"].max(), 5))
+    y = alt.Y("y:Q", title=short(unit), axis=axis(curve["high"].max(), 4), scale=alt.Scale(zero=True))
     layers: list[Any] = []
     low, high = _observed(view)[i]
     if np.isfinite(high) and low < curve["x"].max():
@@ -177,19 +154,15 @@ def _curve_figure(view: View, kpi: str, line: str, i: int, curve: pd.DataFrame, 
         f"Response curve of {line} for {kpi}: at today's {today:,.0f} {view.currency} it brings "
         f"{spots[0]:,.4g} {unit}, at the planned {plan:,.0f} {spots[1]:,.4g}."
     )
-    return Figure(line, _svg(chart, words))
+    return Figure(line, styled(chart), words)
 
 
-TODAY = {"shape": "circle", "filled": False, "size": 90, "color": INK, "strokeWidth": 2}
-PLAN = {"shape": "diamond", "filled": True, "size": 130, "color": ORANGE, "opacity": 1.0}
-
-
-def flighting_chart(view: View) -> Figure | None:
-    """Draw when each line spends: lines by periods, the darker the more of the line's largest period."""
+def flighting_chart(view: View) -> list[Figure]:
+    """Draw when each line spends, the darker the more of its largest period; none where periods are fixed."""
     import altair as alt
 
     if not view.flighting:
-        return None
+        return []
     starts = view.data["flighting"]["periods"]
     cells = [
         {"line": clean(row["line"]), "period": start, "part": spend / row["peak"] if row["peak"] else 0.0}
@@ -210,7 +183,7 @@ def flighting_chart(view: View) -> Figure | None:
         .properties(width=760, height=90 + 22 * len(view.flighting))
     )
     peaks = (f"{row['line']} most in {starts[row['spend'].index(row['peak'])]}" for row in view.flighting)
-    return Figure("Flighting", _svg(chart, f"Spend by line and period: {'; '.join(peaks)}."))
+    return [Figure("Spend by period", styled(chart), f"Spend by line and period: {'; '.join(peaks)}.")]
 
 
 def front_charts(view: View) -> list[Figure]:
@@ -235,20 +208,21 @@ def _front_figure(view: View, front: Front, first: str, second: str) -> Figure:
     }
     expected = view.plan.outcomes["expected"]
     scale = alt.Scale(zero=False, nice=True, padding=14)
-    x = alt.X(
-        "x:Q", title=_axis_title(first, kpis[first].unit), scale=scale, axis=_axis(frame["x"].abs().max(), 5)
-    )
+    x = alt.X("x:Q", title=axis_title(first, kpis[first].unit), scale=scale, axis=axis(frame["x"].abs().max(), 5))
     y = alt.Y(
-        "y:Q", title=_axis_title(second, kpis[second].unit), scale=scale, axis=_axis(frame["y"].abs().max(), 5)
+        "y:Q", title=axis_title(second, kpis[second].unit), scale=scale, axis=axis(frame["y"].abs().max(), 5)
     )
     layers: list[Any] = []
     if len(view.scenario.objectives) == 2:
         layers.append(alt.Chart(frame).mark_line(color=BLUE, strokeWidth=1, opacity=0.6).encode(x=x, y=y))
-    layers.append(alt.Chart(frame).mark_point(filled=True, size=36, color=BLUE, opacity=0.9).encode(x=x, y=y))
+    # The script that lets readers choose a point finds the points by this name, in the order of the front.
+    named = alt.Chart(frame, name="front")
+    layers.append(named.mark_point(filled=True, size=36, color=BLUE, opacity=0.9).encode(x=x, y=y))
     marks = [
         (worst, NADIR),
         (best, IDEAL),
         (front.current, TODAY),
+        *((row["kpis"], PICKS[row["pick"]]) for row in view.picks if row["pick"] in PICKS),
         (expected, PLAN),
     ]
     for place, style in marks:
@@ -261,65 +235,28 @@ def _front_figure(view: View, front: Front, first: str, second: str) -> Figure:
         f"{frame['y'].iloc[int(frame['x'].argmax())]:,.4g}; today {front.current[first]:,.4g} and "
         f"{front.current[second]:,.4g}; the plan {expected[first]:,.4g} and {expected[second]:,.4g}."
     )
-    return Figure(f"{first} against {second}", _svg(chart, words))
+    return Figure(f"{first} against {second}", styled(chart), words)
 
 
-IDEAL = {"shape": "triangle-up", "filled": False, "size": 90, "color": GREY, "strokeWidth": 1.5}
-NADIR = {"shape": "triangle-down", "filled": False, "size": 90, "color": GREY, "strokeWidth": 1.5}
+def budget_charts(view: View) -> list[Figure]:
+    """Draw each objective of the best plan by budget, the scenario's own marked; none without an outlook."""
+    outlook = view.data["outlook"]
+    if outlook is None:
+        return []
+    solved = [row for row in outlook["points"] if row["status"] == FEASIBLE]
+    return [_budget_figure(view, name, solved, outlook["budget"]) for name in view.scenario.objectives]
 
 
-def _axis(largest: float, ticks: int) -> alt.Axis:
+def _budget_figure(view: View, kpi: str, rows: list[dict[str, Any]], own: float) -> Figure:
     import altair as alt
 
-    return alt.Axis(tickCount=ticks, labelExpr=PREFIXED if largest >= 10_000 else PLAIN, labelFlush=False)
-
-
-def _axis_title(name: str, unit: str) -> str:
-    return _short(f"{name} ({unit})" if unit and unit != name else name)
-
-
-def _short(text: str) -> str:
-    """Cut a label to what fits along an axis; the caption has it in full."""
-    text = clean(text).replace("\n", " ")
-    return text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…"
-
-
-def _svg(chart: Any, words: str) -> str:
-    """Draw a chart and make its SVG fit to stand in a page: described, scalable, without ids or fixed size."""
-    import vl_convert
-
-    text = {"labelFont": FONT, "titleFont": FONT, "labelFontSize": 12, "titleFontSize": 12}
-    chart = chart.configure(
-        aria=False,
-        font=FONT,
-        background="white",
-        padding={"left": 2, "right": 14, "top": 8, "bottom": 2},
-        # The whole figure has the given size, whatever its labels take: figures in a grid line up.
-        autosize={"type": "fit", "contains": "padding"},
-    )
-    chart = chart.configure_axis(
-        **text,
-        labelColor=INK,
-        titleColor=INK,
-        titleFontWeight="normal",
-        gridColor="#e4e7eb",
-        domainColor="#9aa5b1",
-        tickColor="#9aa5b1",
-        labelLimit=0,
-        titleLimit=0,
-    ).configure_view(stroke=None)
-    return _embed(vl_convert.vegalite_to_svg(chart.to_dict()), words)
-
-
-def _embed(svg: str, words: str) -> str:
-    from markupsafe import escape
-
-    head, body = svg.split(">", 1)
-    found = re.search(r'width="([\d.]+)" height="([\d.]+)" viewBox="([^"]+)"', head)
-    width, box = (float(found.group(1)), found.group(3)) if found else (300.0, "0 0 300 200")
-    widest = f"max-width:{STRETCH * width:.0f}px"
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="{box}" style="{widest}" '
-        f'aria-label="{escape(clean(words))}">'
-    )
-    return opening + body
+    frame = pd.DataFrame({"x": [row["budget"] for row in rows], "y": [row[kpi] for row in rows]})
+    x = alt.X("x:Q", title=f"Budget, {view.currency}", axis=axis(frame["x"].max(), 5), scale=alt.Scale(zero=True))
+    title = axis_title(kpi, view.unit(kpi))
+    y = alt.Y("y:Q", title=title, axis=axis(frame["y"].abs().max(), 5), scale=alt.Scale(zero=True))
+    line = alt.Chart(frame).mark_line(color=BLUE, strokeWidth=2, point={"color": BLUE, "size": 30})
+    here = alt.Chart(frame[frame["x"] == own]).mark_point(**PLAN).encode(x=x, y=y)
+    said = "; ".join(f"{number(row['budget'])}: {number(row[kpi])}" for row in rows)
+    words = f"{kpi} of the best plan at each budget in {view.currency}: {said}."
+    chart = alt.layer(line.encode(x=x, y=y), here).properties(width=420, height=250)
+    return Figure(kpi, styled(chart), words)

@@ -8,19 +8,27 @@ from rich.table import Table
 from rich.text import Text
 
 from ..compare import TABLES, Comparison, flat
+from .compared import ComparedCharts, render_comparison
+from .drawing import chart_files
 from .files import csv_text, json_text
 from .formats import between, chance, clean, number, percent, signed
 from .workbook import workbook
 
 
 def comparison_files(comparison: Comparison) -> dict[str, str | bytes]:
-    """Return the files of a comparison by name: JSON, a CSV for each table that is not empty, a workbook."""
+    """Return the files of a comparison by name: JSON, a CSV for each table that is not empty, workbook, report."""
     data = comparison.to_dict()
     files: dict[str, str | bytes] = {"comparison.json": json_text(data)}
     tables = {name: flat(getattr(comparison, name)) for name in TABLES}
     files |= {f"{name}.csv": csv_text(table) for name, table in tables.items() if len(table)}
     files["comparison.xlsx"] = workbook(comparison, data)
+    files["comparison.html"] = render_comparison(data)
     return files
+
+
+def comparison_charts(comparison: Comparison) -> dict[str, str | bytes]:
+    """Return every chart of a comparison's report as SVG and PNG."""
+    return chart_files(ComparedCharts(comparison.to_dict()).named())
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:

@@ -212,7 +212,7 @@ def _limits(view: View) -> RenderableType:
     table.columns[-1].justify = "left"
     for row in view.lines:
         stopped = Text(clean(row["stopped_by"]) or "nothing")
-        table.add_row(clean(row["line"]), *map(number, row["marginals"]), stopped)
+        table.add_row(clean(row["line"]), *(number(made["value"]) for made in row["marginals"]), stopped)
     starts = tuple(f"{row['line']}: " for row in view.lines)
     binding = [rule["rule"] for rule in view.data["rules"] if rule["binding"]]
     shared = "; ".join(rule for rule in binding if not rule.startswith(starts))

@@ -9,11 +9,13 @@ from typing import Any
 
 from ..explain import Explanation
 from ..front import Front
-from ..plan import Plan, plain
+from ..plan import Plan, labelled, plain
 from ..preferences import Floor, bound, floor_label
 from ..scenario import Scenario
 from ..versions import versions
-from . import formats
+from . import formats, robustness
+from .facts import plan_facts
+from .points import picks, point_outcomes
 
 Row = dict[str, Any]
 ROLES = ("objective", "guardrail", "counter", "monitor")
@@ -39,12 +41,15 @@ class View:
         The front, if asked for.
     explanation : Explanation, optional
         What the plan's trade-offs come to, where they can be read off.
+    outlook : dict, optional
+        What other budgets would do, as `outlook.outlook` says it.
     """
 
     plan: Plan
     given: Scenario
     front: Front | None = None
     explanation: Explanation | None = None
+    outlook: Row | None = None
 
     @cached_property
     def data(self) -> Row:
@@ -54,6 +59,8 @@ class View:
             "explanation": None if self.explanation is None else self.explanation.to_dict(),
             "totals": self._totals(),
             "scale": self._scale(),
+            "outlook": self.outlook,
+            **plan_facts(self.plan),
             "versions": versions(),
         }
 
@@ -62,17 +69,56 @@ class View:
         """The content of front.json, if there is a front."""
         if self.front is None:
             return None
-        return {**self.front.to_dict(), "picks": self._picks(self.front), "versions": versions()}
+        front = self.front
+        box = {str(name): [float(row["worst"]), float(row["best"])] for name, row in front.box.iterrows()}
+        chosen = picks(front, self.plan)
+        spends = {"plan": self.plan.spend, "today": labelled(self.scenario, self.scenario.today)}
+        spends |= {row["pick"]: front.spend(row["point"]) for row in chosen}
+        spends |= {f"{robustness.POINT}{point}": front.spend(point) for point in range(len(front.points))}
+        return {
+            **front.to_dict(),
+            "box": box,
+            "outcomes": point_outcomes(front),
+            "picks": chosen,
+            "regret": robustness.regret(self.plan, spends),
+            "versions": versions(),
+        }
 
-    def _picks(self, front: Front) -> list[Row]:
-        """Points of the front that say most: its knee, and the one nearest to today's plan."""
-        picks = {"knee": front.knee(), "nearest to today": front.nearest(front.current)}
-        rows = []
-        for words, picked in picks.items():
-            expected = picked.outcomes["expected"]
-            kpis = {name: float(expected[name]) for name in front.scenario.objectives}
-            rows.append({"pick": words, "kpis": kpis, "spend": {k: float(v) for k, v in picked.spend.items()}})
-        return rows
+    @property
+    def picks(self) -> list[Row]:
+        """Points of the front that say most, if there is a front."""
+        return [] if self.front_data is None else list(self.front_data["picks"])
+
+    @property
+    def regret(self) -> Row | None:
+        """How far plans are behind the best known one, draw by draw; of the whole front if there is one."""
+        found: Row | None = (self.front_data or self.data)["regret"]
+        return found
+
+    def effects(self, kpi: str) -> list[Row]:
+        """What each line brings of one KPI, in the order of the lines."""
+        return [row for row in self.data["effects"] if row["kpi"] == kpi]
+
+    def effect(self, kpi: str, line: str) -> Row | None:
+        """What one line brings of one KPI, None where it has no curve for it."""
+        return next((row for row in self.effects(kpi) if row["line"] == line), None)
+
+    def unit(self, kpi: str) -> str:
+        """A KPI's unit."""
+        return self.scenario.spec.kpis[kpi].unit
+
+    @cached_property
+    def moved(self) -> list[str]:
+        """Additive KPIs to show line by line: those that objectives are made of."""
+        tree, found, waiting = self.scenario.tree, set(), list(self.scenario.objectives)
+        while waiting:
+            name = waiting.pop()
+            formula = tree.kpis[name].formula if name in tree.kpis else None
+            if formula is not None:
+                waiting += [part for part in formula[1] if isinstance(part, str)]
+            elif name in tree.leaves:
+                found.add(name)
+        return [name for name in tree.leaves if name in found]
 
     @property
     def scenario(self) -> Scenario:
@@ -141,11 +187,16 @@ class View:
 
     @cached_property
     def lines(self) -> list[Row]:
-        """Lines with their allocation, ``marginals`` in the order of `marginals`, and the observed range."""
+        """Lines with their allocation; ``marginals`` (``value``, ``low``, ``high``) as `marginals` orders them."""
         return [
-            {**row, "marginals": [row[f"{MARGINAL}{name}"] for name in self.marginals]}
+            {**row, "marginals": [self._marginal(row, name) for name in self.marginals]}
             for row in self.data["allocation"]
         ]
+
+    def _marginal(self, line: Row, kpi: str) -> Row:
+        effect = self.effect(kpi, line["line"]) or {}
+        ends = {end: effect.get(f"marginal_{end}") for end in ("low", "high")}
+        return {"value": line[f"{MARGINAL}{kpi}"], **ends}
 
     @cached_property
     def flighting(self) -> list[Row]:
@@ -154,6 +205,47 @@ class View:
         if found is None:
             return []
         return [{"line": line, "spend": spend, "peak": max(spend)} for line, spend in found["spend"].items()]
+
+    @property
+    def binding(self) -> list[Row]:
+        """Rules and floors that bind."""
+        return [rule for rule in self.data["rules"] if rule["binding"]]
+
+    @property
+    def dearest(self) -> Row | None:
+        """The rule that binds with the largest shadow price, None where none has one."""
+        priced = [rule for rule in self.binding if rule["shadow_price"]]
+        return max(priced, key=lambda rule: abs(rule["shadow_price"]), default=None)
+
+    @property
+    def measure(self) -> str:
+        """What the objective is counted in, in words."""
+        measure = str(self.data["certificate"]["measure"])
+        return "stated scale (1 is best on all)" if measure in ("scale", "steps") else f"objective ({measure})"
+
+    @property
+    def pick_scale(self) -> dict[str, list[float]]:
+        """The scale that picks by weights are on: the stated one, or the front's box."""
+        data = self.front_data or {"objectives": {}}
+        if not self.on_stated_scale:
+            return dict(data["box"])
+        return {name: [float(end) for end in about["scale"]] for name, about in data["objectives"].items()}
+
+    @property
+    def on_stated_scale(self) -> bool:
+        """Whether the scenario has a scale for every objective."""
+        data = self.front_data or {"objectives": {}}
+        return all(about["scale"] not in (None, "payoff") for about in data["objectives"].values())
+
+    @property
+    def first_weights(self) -> dict[str, int]:
+        """Where sliders for weights begin, in percent: as stated, else what makes the plan best, else even."""
+        names = list(self.scenario.objectives)
+        stated = self.scenario.spec.preferences.weights
+        implied = None if self.explanation is None else self.explanation.plan.weights
+        found = stated or ({} if implied is None or not self.on_stated_scale else dict(implied))
+        total = sum(found.values())
+        return {name: round(100 * (found.get(name, 0.0) / total if total else 1 / len(names))) for name in names}
 
     @property
     def rules(self) -> list[Row]:

@@ -24,7 +24,7 @@ ABOUT = {
 WIDEST, FIRST = 40, 3
 
 
-class _Book:
+class Book:
     """Sheets that hold text as text: nothing a file says is read as a formula or a link."""
 
     def __init__(self) -> None:
@@ -56,6 +56,7 @@ class _Book:
         return sheet
 
     def style(self, column: str, value: Any) -> Any:
+        """Return how a number in a column is shown; None as it is."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
         if column.startswith(("share", "change", "p_better")):
@@ -91,6 +92,7 @@ class _Book:
             sheet.write_formula(FIRST + rows, column, f"=SUM({area})", self.large, result)
 
     def done(self) -> bytes:
+        """Return the file."""
         self.book.close()
         return self.buffer.getvalue()
 
@@ -105,7 +107,7 @@ def workbook(comparison: Comparison, data: Mapping[str, Any]) -> bytes:
     data : mapping
         Its ``to_dict()``: every number in the tables is read from there.
     """
-    book = _Book()
+    book = Book()
     for name in TABLES:
         if data[name]:
             columns = list(data[name][0])
@@ -116,7 +118,7 @@ def workbook(comparison: Comparison, data: Mapping[str, Any]) -> bytes:
     return book.done()
 
 
-def _allocation(book: _Book, data: Mapping[str, Any]) -> None:
+def _allocation(book: Book, data: Mapping[str, Any]) -> None:
     """Spend by line, a column a scenario, with live totals: a changed amount changes its total."""
     plans = {name: plan["spend"] for name, plan in data["plans"].items()}
     lines = list(dict.fromkeys(line for spend in plans.values() for line in spend))
@@ -127,7 +129,7 @@ def _allocation(book: _Book, data: Mapping[str, Any]) -> None:
     book.total(sheet, len(rows), totals)
 
 
-def _pacing(book: _Book, comparison: Comparison) -> None:
+def _pacing(book: Book, comparison: Comparison) -> None:
     """Spend by scenario, line and period, with live totals by row and by period."""
     from xlsxwriter.utility import xl_range
 
