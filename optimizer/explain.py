@@ -14,7 +14,7 @@ from .plan import Plan, labelled, plain, records
 
 if TYPE_CHECKING:
     from .scenario import Scenario
-    from .solve.separable import Solver
+    from .solve.point import Solver
 
 Floats = NDArray[np.float64]
 
@@ -171,6 +171,11 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series | pd.DataFrame) -> Imp
         missing = [name for name in scenario.objectives if name not in scenario.spec.preferences.scale]
         scenario = freeze_scale(scenario.with_scale(dict.fromkeys(missing, "payoff")), pick_route)
     problem = problem_of(scenario)
+    if problem.tangled or (scenario.free and problem.curved):
+        raise SolverError(
+            f"a trade-off cannot be read off a plan that nothing proves: {problem.tangled or problem.curved}",
+            "marginal returns are in the plan's allocation",
+        )
     z = problem.scaled(spend.loc[list(scenario.lines)].to_numpy(dtype=float))
     u = problem.state(z).u
     goal = Goal(np.zeros(len(u)), u)

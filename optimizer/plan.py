@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .scenario import Scenario
 
 Floats = NDArray[np.float64]
+Guarantee = Literal["global", "local", "none"]
 
 INTERVAL = 0.9
 # A rule with less room than this share of the money at stake is called binding.
@@ -34,7 +35,8 @@ class Certificate:
     ----------
     guarantee : "global", "local" or "none"
         ``global``: no plan that keeps the rules is better than ``bound``, and the plan is there but for ``gap``.
-        ``none``: the bound holds too where there is one (NaN where not), but may be far from the plan.
+        ``local``: no small change improves it. ``none``: it was found by search alone. With these two the bound
+        holds too where there is one (NaN where not), but may be far from the plan.
     value, bound : float
         The plan's objective and the proven bound.
     gap : float
@@ -48,7 +50,7 @@ class Certificate:
         Why this route, in words.
     """
 
-    guarantee: Literal["global", "local", "none"]
+    guarantee: Guarantee
     value: float
     bound: float
     gap: float

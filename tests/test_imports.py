@@ -30,6 +30,8 @@ LAYERS = [
     "kernels_math",
     "kernels_blocks",
     "kernels_curves",
+    "kernels_active",
+    "kernels_projection",
     "kernels_tables",
     "kernels_split",
     "kernels_polish",

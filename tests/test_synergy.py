@@ -328,14 +328,11 @@ def test_the_next_money_counts_for_what_it_does_through_others():
     np.testing.assert_allclose(drawn[:, 0, 0], [[0, 0, 0], [6 * 1.3, 2.25, 30]], rtol=1e-13)
 
 
-def test_no_route_claims_to_prove_a_plan_yet():
+def test_routes_that_prove_refuse_it_by_name():
     scenario = written({"kpi0": {"line0": {"line1": 0.6}}})
-    with pytest.raises(opt.SolverError, match=r"no route can prove .* yet: line 'line1' multiplies .* 'line0'"):
-        opt.solve(scenario)
-    # On/off rules go by another route, which refuses it too.
-    rules = {"budget": {"total": 100.0}, "minimum_if_on": [{"select": {"channel": "a"}, "amount": 10.0}]}
-    with pytest.raises(opt.SolverError, match="no route can prove"):
-        opt.solve(written({"kpi0": {"line0": {"line1": 0.6}}}, constraints=rules))
+    for route in ("separable", "convex", "mixed_integer"):
+        with pytest.raises(opt.SolverError, match=r"add up: .* line 'line1' multiplies .* 'line0'"):
+            opt.solve(scenario, route=route)
 
 
 def test_a_kpi_that_is_only_shown_may_have_it():

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..curves import FAMILIES
-from ..errors import InfeasibleError, SolverError
+from ..errors import InfeasibleError
 from ..preferences import Floor, tail_weights
 from ..simulate import Simulator
 from .problem import BESIDE_ZERO, Effects, Form, Problem, State
@@ -79,13 +79,10 @@ class CellProblem(Problem):
         model = self.scenario.response
         for k in np.flatnonzero(kpis):
             shaped = ~(model.linear() if kpis[k] < 0 else model.concave())[k]
-            if shaped.any():
+            if shaped.any() and not self.curved:
                 line, leaf = self.scenario.lines[int(np.argmax(shaped))], self.scenario.tree.leaves[k]
                 what = "has an S-shaped curve" if kpis[k] > 0 else "counts against it with falling returns"
-                raise SolverError(
-                    f"free flighting of '{name}' cannot be proven: {leaf} of line '{line}' {what}",
-                    "use a curve with falling returns (hill with slope <= 1), or flighting: flat",
-                )
+                self.curved = f"for '{name}', {leaf} of line '{line}' {what}"
 
     def spend(self, z: Floats) -> Floats:
         """Currency by line and period in the scenario's order: (L, T)."""

@@ -21,6 +21,7 @@ from .cells import problem_of
 from .chance import chance_floors
 from .mixed_integer import MixedIntegerSolver
 from .problem import Goal
+from .relaxed import relaxed
 from .routes import pick_route
 
 if TYPE_CHECKING:
@@ -254,6 +255,11 @@ def _floors_kept(scenario: Scenario, names: list[str], rules: list[str]) -> bool
     )
     limits = {name: scenario.spec.preferences.floors[name] for name in names}
     problem = problem_of(replace(scenario, polyhedron=part), floors=limits)
+    if problem.tangled or (scenario.free and problem.curved):
+        above = relaxed(problem)
+        if above is None:
+            return True
+        problem = above
     if problem.curved or part.switches is not None:
         try:
             MixedIntegerSolver(problem, SECONDS).maximise(Goal(np.zeros(len(problem.objectives))), 1e-7)
@@ -264,8 +270,8 @@ def _floors_kept(scenario: Scenario, names: list[str], rules: list[str]) -> bool
         return True
     # The most room that all can have is not negative.
     problem.objectives, problem.floors = problem.floors, ()
-    goal = Goal(np.zeros(len(names)), np.zeros(len(names)))
-    return bool(pick_route(problem).maximise(goal, 1e-7).proof.bound >= -1e-9)
+    goal = Goal(np.zeros(len(problem.objectives)), np.zeros(len(problem.objectives)))
+    return not problem.objectives or bool(pick_route(problem).maximise(goal, 1e-7).proof.bound >= -1e-9)
 
 
 def best_level(scenario: Scenario, name: str, floors: dict[str, float | Floor]) -> float | None:

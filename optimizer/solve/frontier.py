@@ -23,10 +23,10 @@ from ..simulate import Simulator, kpi_values
 from .chance import chance_floors
 from .mixed_integer import MixedIntegerSolver
 from .payoff import freeze_scale, payoff_points
-from .point import KEPT, Point
+from .point import KEPT, Point, Solver
 from .problem import Goal, Problem
 from .sandwich import Sandwich
-from .separable import SeparableSolver, Solver
+from .separable import SeparableSolver
 from .zones import Zones
 
 if TYPE_CHECKING:

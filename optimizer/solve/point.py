@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ KEPT = 1e-9
 class Point:
     """A real plan: scaled spend, its objective forms ``u`` (O,), its value under the goal, and the proof.
 
-    ``route`` is the solver module that found it, ``why`` why that one.
+    ``route`` is the solver module that found it, ``why`` why that one; ``local`` says that no small change
+    improves it, where that is known.
     """
 
     z: Floats
@@ -29,6 +31,7 @@ class Point:
     proof: Proof
     route: str
     why: str
+    local: bool = False
 
     @property
     def gap(self) -> float:
@@ -38,6 +41,18 @@ class Point:
     def bounded(self, bound: float) -> Point:
         """Return the point under another bound, if that is lower."""
         return replace(self, proof=replace(self.proof, bound=min(bound, self.proof.bound)))
+
+
+class Solver(Protocol):
+    """A route: solves one problem for many goals."""
+
+    name: str
+    why: str
+    solves: int
+
+    def maximise(self, goal: Goal, tolerance: float, near: Floats | None = None) -> Point:
+        """Find a plan within ``tolerance`` of its bound, or tell the gap; ``near``, a guess, only saves time."""
+        ...
 
 
 def evaluate(problem: Problem, z: Floats, goal: Goal) -> tuple[Floats, float] | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..constraints import Switches
-from ..errors import InfeasibleError, SolverError, SpecError
+from ..errors import InfeasibleError, SpecError
 from ..kpis import SPEND, Affine
 from ..preferences import Floor, bound, floor_label, tail_weights
 from ..simulate import Simulator
@@ -157,6 +157,9 @@ class Problem:
         Objectives rise when better, on the scale where one is pinned. Floors hold when not negative.
     curved : str
         The first response that keeps the forms from being concave, in words; empty where all are.
+    tangled : str
+        Why nothing bounds the forms line by line, in words: lines that multiply each other's effects. Empty where
+        they add up.
     """
 
     def __init__(
@@ -178,7 +181,7 @@ class Problem:
         self.pinned = self.upper <= BESIDE_ZERO
         most = self._most(self.upper)
         self.size = np.where(most > 0, most, 1.0)
-        self.curved = ""
+        self.curved = self.tangled = ""
         ends = scenario.spec.preferences.scale if scale is None else scale
         self.objectives = tuple(self._objective(name, ends.get(name)) for name in scenario.objectives)
         self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
@@ -282,7 +285,7 @@ class Problem:
         else:
             worst, best = float(ends[0]), float(ends[1])
         span = best - worst
-        self._refuse_synergy(name, kpis)
+        self._look_for_synergy(name, kpis)
         self._look_for_curves(name, kpis / span)
         return Form(name, kpis / span, spend / span, (float(constants.mean()) - worst) / span, span, worst)
 
@@ -305,7 +308,7 @@ class Problem:
         kpis, spend, constants = self._parts(affine * (1.0 if rising else -1.0))
         size = float(np.abs(kpis).sum() + abs(spend) + abs(constants.mean())) or 1.0
         label = floor_label(name, limit, rising)
-        self._refuse_synergy(label, kpis)
+        self._look_for_synergy(label, kpis)
         self._look_for_curves(label, kpis)
         tail = None
         if isinstance(limit, Floor):
@@ -314,15 +317,12 @@ class Problem:
         mean = float(constants.mean())
         return Form(label, kpis / size, spend / size, mean, per_unit / size, 0.0, tail, constants)
 
-    def _refuse_synergy(self, name: str, kpis: Floats) -> None:
+    def _look_for_synergy(self, name: str, kpis: Floats) -> None:
+        """Remember the first line that multiplies what another does for a form."""
         counted = {self.scenario.tree.leaves[k] for k in np.flatnonzero(kpis)}
         for kpi, giver, taker in self.scenario.response.synergy.pairs:
-            if kpi in counted:
-                raise SolverError(
-                    f"no route can prove the best plan for '{name}' yet: line '{giver}' multiplies what line "
-                    f"'{taker}' does for {kpi}",
-                    "drop this synergy, or this objective or floor; any plan can still be simulated",
-                )
+            if kpi in counted and not self.tangled:
+                self.tangled = f"for '{name}', line '{giver}' multiplies what line '{taker}' does for {kpi}"
 
     def _look_for_curves(self, name: str, kpis: Floats) -> None:
         """Remember the first response that makes a form anything but concave."""

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from ..front import Front
     from ..plan import Plan
     from ..scenario import Scenario
-    from .point import Point
+    from .point import Point, Solver
     from .problem import Goal, Problem
-    from .separable import Solver
 
-Route = Literal["separable", "convex", "mixed_integer"]
+Route = Literal["separable", "convex", "mixed_integer", "evolve"]
 TOLERANCE = 1e-6
 TIME_LIMIT = 120.0
 
@@ -119,17 +118,26 @@ def pick_route(
     """
     from .cells import CellProblem
     from .convex import ConvexSolver
+    from .evolve import EvolveSolver
     from .flighting import FlightingSolver
     from .mixed_integer import MixedIntegerSolver
     from .separable import SeparableSolver, budget_of
 
     switched = problem.scenario.polyhedron.switches is not None
+    free = isinstance(problem, CellProblem)
+    if free and (switched or route not in (None, "evolve")):
+        raise SolverError(
+            "no other route, and none with on/off rules, takes free flighting",
+            "drop the route, minimum_if_on and most_on, or give the flighting",
+        )
+    if problem.tangled and route not in (None, "evolve"):
+        raise SolverError(
+            f"this route takes effects that add up: {problem.tangled}",
+            "leave the route out, and one that takes synergy is picked",
+        )
+    if route == "evolve" or problem.tangled or (free and problem.curved):
+        return EvolveSolver(problem, pick_route, deadline, progress)
     if isinstance(problem, CellProblem):
-        if switched or route is not None:
-            raise SolverError(
-                "no other route, and none with on/off rules, takes free flighting",
-                "drop the route, minimum_if_on and most_on, or give the flighting",
-            )
         return FlightingSolver(problem, deadline, progress)
     seconds = TIME_LIMIT if deadline is None else max(deadline - time.monotonic(), 0.0)
     if route is None:

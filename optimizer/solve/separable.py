@@ -17,7 +17,6 @@ from ..errors import InfeasibleError, SolverError
 from ..tables import ResponseTables, Terms
 from .convex import ConvexSolver
 from .duality import prove
-from .flighting import FlightingSolver
 from .mixed_integer import SECONDS, MixedIntegerSolver
 from .point import KEPT, Point
 from .problem import Goal, Problem
@@ -155,6 +154,3 @@ def budget_of(problem: Problem) -> tuple[float, bool] | None:
     if np.ptp(factors) != 0 or factors[0] <= 0:
         return None
     return float(problem.b[rows[0]] / factors[0]), bool(problem.equal[rows[0]])
-
-
-Solver = SeparableSolver | ConvexSolver | MixedIntegerSolver | FlightingSolver

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plan import Certificate, Plan, labelled
+from ..plan import Certificate, Guarantee, Plan, labelled
 from .payoff import TIE_BREAK
 from .problem import Goal, Problem
 
@@ -84,7 +84,7 @@ def make_plan(problem: Problem, point: Point, goal: Goal, tolerance: float, know
     scenario = problem.scenario
     value, bound, unit, measure = _in_units(problem, point, goal)
     gap = abs(bound - value) if measure in ("scale", "steps") else abs(bound - value) / max(abs(bound), 1e-300)
-    if not known:
+    if not known or not np.isfinite(bound):
         bound = gap = float("nan")
     # A floor with a probability is not convex: the bound holds all the same, but may stay away from the plan.
     proven = known and point.gap <= max(tolerance, LOOSEST)
@@ -94,7 +94,8 @@ def make_plan(problem: Problem, point: Point, goal: Goal, tolerance: float, know
     }
     for form, dual in zip(problem.floors, point.proof.floors, strict=True):
         prices[form.name] = unit * float(dual) * form.unit
-    certificate = Certificate("global" if proven else "none", value, bound, gap, measure, point.route, point.why)
+    guarantee: Guarantee = "global" if proven else "local" if point.local else "none"
+    certificate = Certificate(guarantee, value, bound, gap, measure, point.route, point.why)
     return Plan(scenario, labelled(scenario, problem.spend(point.z)), certificate, prices)
 
 
