@@ -1,9 +1,9 @@
 """The projection onto a polyhedron by a dual active-set method: finite and exact, whatever the rows (numba).
 
 Goldfarb & Idnani (Math. Prog. 27, 1983) with the identity as Hessian: the most violated rule is added, and
-rules whose multipliers would turn negative on the way are dropped. Bounds are kept as bounds, so that what is factored is
-as small as the number of active rows. `kernels_projection` comes here where Newton's method stalls: nearly
-degenerate rules, and plans far outside them.
+rules whose multipliers would turn negative on the way are dropped. Bounds are kept as bounds, so that what is
+factored is as small as the number of active rows. `kernels_projection` comes here where Newton's method stalls:
+nearly degenerate rules, and plans far outside them.
 """
 
 from __future__ import annotations

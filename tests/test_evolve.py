@@ -1,4 +1,4 @@
-"""The route without a proof: known optima are found, rules are kept, bounds hold, and what is not known is told."""
+"""The route without a proof: known optima are found, rules kept, bounds hold, and what is not known is told."""
 
 from __future__ import annotations
 

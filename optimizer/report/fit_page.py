@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from . import formats
-from .charts import BAND, BLUE, GREY, INK, OBSERVED, ORANGE, _axis, _short, _svg
+from .drawing import BAND, BLUE, GREY, INK, OBSERVED, ORANGE, Figure, axis, short, styled
 
 if TYPE_CHECKING:
     import altair as alt
@@ -65,8 +65,8 @@ def _curve(fit: Fit, kpi: str, line: str) -> str:
     effect, seen = fit.diagnostics["effects"][kpi][line], fit.diagnostics["lines"][line]
     table = pd.DataFrame(effect["curve"]).rename(columns={"effect": "y", "spend": "x"})
     money = fit.spec.currency or "spend"
-    x = alt.X("x:Q", title=f"{money} a {fit.spec.period}", axis=_axis(float(table["x"].max()), 5))
-    y = alt.Y("y:Q", title=_short(f"{kpi} a {fit.spec.period}"), axis=_axis(float(table["high"].max()), 4))
+    x = alt.X("x:Q", title=f"{money} a {fit.spec.period}", axis=axis(float(table["x"].max()), 5))
+    y = alt.Y("y:Q", title=short(f"{kpi} a {fit.spec.period}"), axis=axis(float(table["high"].max()), 4))
     ends = pd.DataFrame({"x": [seen["low"]], "x2": [seen["high"]]})
     mean = pd.DataFrame({"x": [seen["mean"]]})
     layers = [
@@ -80,7 +80,7 @@ def _curve(fit: Fit, kpi: str, line: str) -> str:
         f"{money}, {seen['mean']:,.0f} on average; at most drawn it brings {table['y'].iloc[-1]:,.4g} "
         f"({table['low'].iloc[-1]:,.4g} to {table['high'].iloc[-1]:,.4g})."
     )
-    return _svg(alt.layer(*layers).properties(**CURVE), words)
+    return _drawn(alt.layer(*layers).properties(**CURVE), words)
 
 
 def _shares(fit: Fit, kpi: str) -> str:
@@ -109,7 +109,7 @@ def _shares(fit: Fit, kpi: str) -> str:
         f"{row['line']} {row['spend']:.0%} of spend, {row['mean']:.0%} of effect" for row in rows
     )
     chart = alt.layer(*layers).properties(width=SHARES_WIDTH, height=60 + SHARES_ROW * len(rows))
-    return _svg(chart, words)
+    return _drawn(chart, words)
 
 
 def _series(fit: Fit, kpi: str) -> str:
@@ -118,12 +118,12 @@ def _series(fit: Fit, kpi: str) -> str:
 
     table = _periods(fit, kpi)
     x, scale = _time(), alt.Scale(zero=False)
-    y = alt.Y("actual:Q", title=_short(kpi), scale=scale, axis=_axis(float(table["actual"].abs().max()), 4))
+    y = alt.Y("actual:Q", title=short(kpi), scale=scale, axis=axis(float(table["actual"].abs().max()), 4))
     chart = alt.layer(
         alt.Chart(table).mark_line(color=GREY, strokeWidth=1.5).encode(x=x, y=y),
         alt.Chart(table).mark_line(color=BLUE, strokeWidth=1.5).encode(x=x, y=alt.Y("expected:Q", scale=scale)),
     )
-    return _svg(chart.properties(**SERIES), f"{kpi} by {fit.spec.period}, as it was and as fitted.")
+    return _drawn(chart.properties(**SERIES), f"{kpi} by {fit.spec.period}, as it was and as fitted.")
 
 
 def _left(fit: Fit, kpi: str) -> str:
@@ -132,7 +132,7 @@ def _left(fit: Fit, kpi: str) -> str:
 
     table = _periods(fit, kpi)
     table["left"] = table["actual"] - table["expected"]
-    y = alt.Y("left:Q", title=_short(f"left of {kpi}"), axis=_axis(float(table["left"].abs().max()), 4))
+    y = alt.Y("left:Q", title=short(f"left of {kpi}"), axis=axis(float(table["left"].abs().max()), 4))
     chart = alt.layer(
         alt.Chart(table).mark_bar(color=ORANGE, opacity=0.7, size=3).encode(x=_time(), y=y),
         alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(color=INK).encode(y="y:Q"),
@@ -141,7 +141,7 @@ def _left(fit: Fit, kpi: str) -> str:
     words = (
         f"What the fit leaves of {kpi}: at most {worst['left']:,.4g}, in the {fit.spec.period} of {worst['day']}."
     )
-    return _svg(chart.properties(**SERIES), words)
+    return _drawn(chart.properties(**SERIES), words)
 
 
 def _time() -> alt.X:
@@ -153,3 +153,7 @@ def _time() -> alt.X:
 def _periods(fit: Fit, kpi: str) -> pd.DataFrame:
     series = fit.diagnostics["series"]
     return pd.DataFrame({"day": series["starts"], **series[kpi]})
+
+
+def _drawn(chart: Any, words: str) -> str:
+    return Figure(words, styled(chart), words).svg

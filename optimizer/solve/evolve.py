@@ -1,9 +1,9 @@
 """Route where lines multiply each other's effects, or free flighting meets S-shapes: search, and a bound beside.
 
 A relaxed problem that is nowhere below the real one is solved by the routes that prove (`relaxed`): its bound
-holds here too. Its plan, that without synergy, today's and a spread are improved with exact gradients (`local`), and
-evolution goes on from them (`evolution`); its best plans are improved again. What is returned is no worse than
-any start plan.
+holds here too. Its plan, that without synergy, today's and a spread are improved with exact gradients
+(`local`), and evolution goes on from them (`evolution`); its best plans are improved again. What is returned is
+no worse than any start plan.
 """
 
 from __future__ import annotations

@@ -151,7 +151,8 @@ def _straighten(model: ResponseModel, signs: Floats, parts: dict[str, Any]) -> N
 def _steepest(slope: float) -> float:
     """``max_r log(1 + 2 r^s) / 2 r`` for s > 1, a hair above.
 
-    It lies where ``s y / (1 + y) = log(1 + y)`` with ``y = 2 r^s``. The difference of the two sides rises up to ``y = s - 1`` and falls beyond: one root, found by halving.
+    It lies where ``s y / (1 + y) = log(1 + y)`` with ``y = 2 r^s``. The difference of the two sides rises up to
+    ``y = s - 1`` and falls beyond: one root, found by halving.
     """
     low, high = slope - 1.0, 4.0 * np.exp(slope)
     for _ in range(200):
