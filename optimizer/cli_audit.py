@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from . import terminal
 from .errors import SpecError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-FINDING = 1
 
 
 class Law(StrEnum):
@@ -61,7 +57,7 @@ def alignment(
     from .report.auditing import print_alignment
     from .scenario import Scenario
 
-    directory = _directory(out, scenario)
+    directory = terminal.directory(out, scenario)
     found = audit(Scenario.load(scenario), goal=goal)
     _finish(found, "alignment", directory, print_alignment)
 
@@ -97,7 +93,7 @@ def proxy(
         raise SpecError("people in tests need both --test and --arm", "name the column of each")
     if test is not None and lag is not None:
         raise SpecError("--lag is for a history", "people's goals are those of the same row")
-    directory = _directory(out, data)
+    directory = terminal.directory(out, data)
     names = {"proxy": proxy, "goal": goal, "test": test, "arm": arm, "date": date, "segment": segment}
     rows = load(data, names)
     if test is not None:
@@ -125,7 +121,7 @@ def segments(
     from .audit.segments import decompose
     from .report.auditing import print_segments
 
-    directory = _directory(out, data)
+    directory = terminal.directory(out, data)
     rows = load(data, {"period": period, "segment": segment, "count": count, "size": size})
     _finish(decompose(rows, before, after), "segments", directory, print_segments)
 
@@ -153,34 +149,23 @@ def drift(
         raise SpecError("a share needs --size", "name the column that says of how many")
     if kind is Law.normal and size is not None:
         raise SpecError("a mean has no --size", "drop it")
-    directory = _directory(out, data)
+    directory = terminal.directory(out, data)
     name = "value" if kind is Law.normal else "count"
     rows = load(data, {"date": date, name: value, "size": size})
     found = monitor(rows, kind.value, worse=worse.value, target=target, baseline=baseline)
     _finish(found, "drift", directory, print_drift)
 
 
-def _directory(out: Path | None, file: Path) -> Path:
-    from .report.files import check_directory
-
-    directory = out if out is not None else Path("results") / file.stem
-    check_directory(directory)
-    return directory
-
-
 def _finish(found: Any, name: str, directory: Path, show: Any) -> None:
     """Write the JSON and the page, print, and leave with 1 where something was found."""
-    from rich.console import Console as Terminal
-
     from .report.audit_page import render_audit
     from .report.files import json_text, write_all
 
     data = found.to_dict()
     files = {f"audit-{name}.html": render_audit(name, data), f"audit-{name}.json": json_text(data)}
     write_all(directory, files)
-    console: Console = Terminal(highlight=False)
+    console = terminal.console()
     show(console, found)
-    console.print()
-    console.print(f"Written to {directory}: {', '.join(files)}", markup=False, highlight=False, soft_wrap=True)
+    terminal.say_where(console, directory, files)
     if found.verdict.found:
-        raise typer.Exit(FINDING)
+        raise typer.Exit(terminal.FINDING)

@@ -122,6 +122,14 @@ def explain(plan: Plan) -> Explanation:
     )
 
 
+def try_explain(plan: Plan) -> Explanation | None:
+    """Explain a plan; None under rules that let no trade-off be read off it."""
+    try:
+        return explain(plan)
+    except SolverError:
+        return None
+
+
 def marginal_returns(plan: Plan) -> pd.DataFrame:
     """Return what the next money on each line does, and what stops it; see `Explanation`."""
     scenario = plan.scenario

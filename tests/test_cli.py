@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import optimizer as opt
-from optimizer import cli
+from optimizer import cli, terminal
 
 ROOT = Path(__file__).parent.parent
 INSURANCE = ROOT / "scenarios" / "insurance.yaml"
@@ -32,13 +32,13 @@ def _names(directory: Path) -> set[str]:
 
 
 def _plan(file: Path, out: Path) -> dict[str, object]:
-    assert cli.main(["plan", str(file), "--out", str(out)]) == cli.DONE
+    assert cli.main(["plan", str(file), "--out", str(out)]) == terminal.DONE
     found: dict[str, object] = json.loads((out / "plan.json").read_text(encoding="utf-8"))
     return found
 
 
 def test_plan_prints_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plan", str(INSURANCE)]) == cli.DONE
+    assert cli.main(["plan", str(INSURANCE)]) == terminal.DONE
     out, err = capsys.readouterr()
     assert err == ""
     assert _names(Path("results/insurance")) == PLAN_FILES
@@ -57,7 +57,7 @@ def test_claims_are_printed_with_their_verdict(capsys: pytest.CaptureFixture[str
 
 def test_repeated_runs_give_the_same_bytes(tmp_path: Path) -> None:
     for out in ("first", "second"):
-        assert cli.main(["plan", str(INSURANCE), "--front", "--out", out]) == cli.DONE
+        assert cli.main(["plan", str(INSURANCE), "--front", "--out", out]) == terminal.DONE
     assert _names(Path("first")) == FRONT_FILES
     for name in FRONT_FILES:
         assert Path("first", name).read_bytes() == Path("second", name).read_bytes(), name
@@ -102,7 +102,7 @@ def test_csv_files_hold_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["front", str(INSURANCE), "--tolerance", "0.05", "--out", "out"]) == cli.DONE
+    assert cli.main(["front", str(INSURANCE), "--tolerance", "0.05", "--out", "out"]) == terminal.DONE
     assert _names(Path("out")) == FRONT_FILES
     found = json.loads(Path("out/front.json").read_text(encoding="utf-8"))
     assert found["certificate"]["gap"] <= 0.05
@@ -113,25 +113,25 @@ def test_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_new_then_plan_and_front(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["new", "my plan.yaml"]) == cli.DONE
-    assert cli.main(["check", "my plan.yaml"]) == cli.DONE
+    assert cli.main(["new", "my plan.yaml"]) == terminal.DONE
+    assert cli.main(["check", "my plan.yaml"]) == terminal.DONE
     assert "is sound" in capsys.readouterr().out
-    assert cli.main(["plan", "my plan.yaml"]) == cli.DONE
-    assert cli.main(["front", "my plan.yaml"]) == cli.DONE
+    assert cli.main(["plan", "my plan.yaml"]) == terminal.DONE
+    assert cli.main(["front", "my plan.yaml"]) == terminal.DONE
     assert _names(Path("results/my plan")) == FRONT_FILES
 
 
 def test_new_does_not_overwrite(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.yaml").write_text("kept")
-    assert cli.main(["new", "mine.yaml"]) == cli.BAD_INPUT
+    assert cli.main(["new", "mine.yaml"]) == terminal.BAD_INPUT
     assert "--force" in capsys.readouterr().err
     assert Path("mine.yaml").read_text() == "kept"
-    assert cli.main(["new", "mine.yaml", "--force"]) == cli.DONE
+    assert cli.main(["new", "mine.yaml", "--force"]) == terminal.DONE
     assert opt.Scenario.load("mine.yaml").objectives == ("orders", "awareness")
 
 
 def _schema(capsys: pytest.CaptureFixture[str]) -> jsonschema.Draft202012Validator:
-    assert cli.main(["schema"]) == cli.DONE
+    assert cli.main(["schema"]) == terminal.DONE
     schema = json.loads(capsys.readouterr().out)
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
@@ -156,7 +156,7 @@ def test_schema_accepts_shipped_scenarios(file: Path, capsys: pytest.CaptureFixt
 def test_infeasible_is_a_finding(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = INSURANCE.read_text(encoding="utf-8").replace("cost_per_policy: 250", "cost_per_policy: 1")
     Path("scenario.yaml").write_text(text, encoding="utf-8")
-    assert cli.main([command, "scenario.yaml"]) == cli.FINDING
+    assert cli.main([command, "scenario.yaml"]) == terminal.FINDING
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert "Traceback" not in err
@@ -165,12 +165,12 @@ def test_infeasible_is_a_finding(command: str, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("argv", [["plan"], ["nonsense"], ["plan", "x.yaml", "--nonsense"], ["fit", "x.csv"]])
 def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(argv) == cli.BAD_INPUT
+    assert cli.main(argv) == terminal.BAD_INPUT
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_history_needs_a_config(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", "history.csv"]) == cli.BAD_INPUT
+    assert cli.main(["check", "history.csv"]) == terminal.BAD_INPUT
     assert "--config" in capsys.readouterr().err
 
 
@@ -178,7 +178,7 @@ def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     text = INSURANCE.read_text(encoding="utf-8")
     text = text.replace("name: insurance paid search, one quarter", 'name: "\\e[31m[bold]red[/bold]"')
     Path("scenario.yaml").write_text(text, encoding="utf-8")
-    assert cli.main(["plan", "scenario.yaml"]) == cli.DONE
+    assert cli.main(["plan", "scenario.yaml"]) == terminal.DONE
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "[bold]red[/bold]" in out
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         return write(path, data)
 
     monkeypatch.setattr(Path, "write_bytes", fail_late)
-    assert cli.main(["plan", str(INSURANCE), "--out", "out"]) == cli.BAD_INPUT
+    assert cli.main(["plan", str(INSURANCE), "--out", "out"]) == terminal.BAD_INPUT
     assert "no space left" in capsys.readouterr().err
     assert not Path("out").exists()
 
@@ -238,7 +238,7 @@ def test_check_fails_on_an_objective_that_leads_nowhere(
 def test_free_flighting_is_written_by_period(capsys: pytest.CaptureFixture[str]) -> None:
     text = INSURANCE.read_text(encoding="utf-8").replace("\nlines:", "\nflighting: free\nlines:")
     Path("free.yaml").write_text(text, encoding="utf-8")
-    assert cli.main(["plan", "free.yaml", "--out", "free", "--time-limit", "60"]) == cli.DONE
+    assert cli.main(["plan", "free.yaml", "--out", "free", "--time-limit", "60"]) == terminal.DONE
     assert "When the money is spent" in capsys.readouterr().out
     assert _names(Path("free")) == PLAN_FILES | {"flighting.csv"}
     rows = list(csv.reader(Path("free/flighting.csv").read_text(encoding="utf-8").splitlines()))
@@ -248,8 +248,8 @@ def test_free_flighting_is_written_by_period(capsys: pytest.CaptureFixture[str])
         assert [float(value) for value in spend] == told["flighting"]["spend"][name]
         assert sum(map(float, spend)) == pytest.approx(told["spend"][name])
     again = cli.main(["plan", "free/scenario.resolved.yaml", "--out", "again"])
-    assert again == cli.DONE
-    assert cli.main(["front", "free.yaml"]) == cli.FINDING
+    assert again == terminal.DONE
+    assert cli.main(["front", "free.yaml"]) == terminal.FINDING
     assert "free flighting" in capsys.readouterr().err
 
 
@@ -266,8 +266,8 @@ def test_a_front_stopped_early_is_written_with_its_proof(
     def interrupted(label: str):
         yield stop
 
-    monkeypatch.setattr(cli, "_progress", interrupted)
-    assert cli.main(["front", str(INSURANCE), "--tolerance", "1e-6", "--out", "out"]) == cli.DONE
+    monkeypatch.setattr(terminal, "progress", interrupted)
+    assert cli.main(["front", str(INSURANCE), "--tolerance", "1e-6", "--out", "out"]) == terminal.DONE
     found = json.loads(Path("out/front.json").read_text(encoding="utf-8"))
     assert found["certificate"]["ended"] == "it was interrupted"
     assert 1e-6 < found["certificate"]["gap"] < 1.0
@@ -276,7 +276,7 @@ def test_a_front_stopped_early_is_written_with_its_proof(
 
 
 def test_a_front_keeps_to_the_time_limit_and_shows_its_picks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["front", str(INSURANCE), "--time-limit", "30", "--out", "out"]) == cli.DONE
+    assert cli.main(["front", str(INSURANCE), "--time-limit", "30", "--out", "out"]) == terminal.DONE
     found = json.loads(Path("out/front.json").read_text(encoding="utf-8"))
     assert [row["pick"] for row in found["picks"]][:3] == ["knee", "nearest to today", "nearest to the plan"]
     for row in found["picks"]:
@@ -284,4 +284,4 @@ def test_a_front_keeps_to_the_time_limit_and_shows_its_picks(capsys: pytest.Capt
     said = capsys.readouterr().out
     assert "Picks from the front" in said
     assert "knee" in said
-    assert cli.main(["front", str(INSURANCE), "--time-limit", "0"]) == cli.BAD_INPUT
+    assert cli.main(["front", str(INSURANCE), "--time-limit", "0"]) == terminal.BAD_INPUT

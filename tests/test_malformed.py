@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from optimizer import Scenario, cli
+from optimizer import Scenario, cli, terminal
 from optimizer.documents import parse
 
 SCENARIO = """\
@@ -192,7 +192,7 @@ def _fails(argv: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) ->
     before = sorted(folder.rglob("*"))
     code = cli.main(argv)
     out, err = capsys.readouterr()
-    assert code == cli.BAD_INPUT, err
+    assert code == terminal.BAD_INPUT, err
     assert out == ""
     assert err.startswith("error: ")
     assert err.count("error:") == 1
@@ -376,12 +376,12 @@ def _fit(tmp_path: Path, capsys: pytest.CaptureFixture[str], history: str | byte
     fitted = _fails(["fit", "history.csv", "--config", "fit.yaml", "--out", "out"], tmp_path, capsys)
     code = cli.main(["check", "history.csv", "--config", "fit.yaml"])
     out, err = capsys.readouterr()
-    if code == cli.BAD_INPUT:
+    if code == terminal.BAD_INPUT:
         # No table, or a config that fits none: the same single message.
         assert (out, err) == ("", fitted)
     else:
         # A table: the same place is among everything that was found.
-        assert (code, err) == (cli.FINDING, "")
+        assert (code, err) == (terminal.FINDING, "")
         place = re.match(r"error: ([^ ]*?:)(\d+:)?( [^ ]+:)?", fitted)
         assert place is not None
         assert place[0].removeprefix("error: ") in out
@@ -425,10 +425,10 @@ def test_result_directory_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_the_bases_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
     """The files that all these are made from are accepted."""
     Path("scenario.yaml").write_text(SCENARIO, encoding="utf-8")
-    assert cli.main(["check", "scenario.yaml"]) == cli.DONE
+    assert cli.main(["check", "scenario.yaml"]) == terminal.DONE
     Path("history.csv").write_text(GOOD, encoding="utf-8")
     Path("fit.yaml").write_text(CONFIG, encoding="utf-8")
-    assert cli.main(["check", "history.csv", "--config", "fit.yaml"]) == cli.DONE
+    assert cli.main(["check", "history.csv", "--config", "fit.yaml"]) == terminal.DONE
     Path("scenario.yaml").write_text(FROM_FILE, encoding="utf-8")
     _model()(Path("model.nc"))
-    assert cli.main(["check", "scenario.yaml"]) == cli.DONE
+    assert cli.main(["check", "scenario.yaml"]) == terminal.DONE
