@@ -100,9 +100,9 @@ def leads_to(decision: Decision, action: str) -> str:
     """
     found = MOVES[action].get(decision.state)
     if found is None:
-        allowed = " or ".join(MOVES[action])
+        allowed = " or ".join(said(state) for state in MOVES[action])
         raise RefusedError(
-            f"{decision.id} is {said(decision.state)}; to {action}, it must be {said(allowed)}",
+            f"{decision.id} is {said(decision.state)}; to {action}, it must be {allowed}",
             HINTS[decision.state],
         )
     return found
@@ -142,7 +142,7 @@ def _key(name: str) -> str:
 
 def said(state: str) -> str:
     """A state in words."""
-    return state.replace("_", " ")
+    return "in review" if state == "review" else state.replace("_", " ")
 
 
 def after(decision: Decision | None, row: Row) -> Decision:
