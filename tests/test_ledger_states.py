@@ -84,7 +84,7 @@ def test_every_action_in_every_state(ledger: Ledger, state: str, action: str) ->
         assert ledger.decisions.get(id).state == ALLOWED[state, action]
         assert ledger.verify().rows == before + 1
     else:
-        with pytest.raisesX:
+        with pytest.raises(RefusedError, match=rf"{id} is {said(state)}; to {action}, it must be "):
             ACTIONS[action](ledger, id)
         assert ledger.decisions.get(id).state == state
         assert ledger.verify().rows == before
