@@ -12,7 +12,7 @@ from typing import Any, Self
 from .chain import Chain, Row, Verification
 from .decisions import Decisions
 from .kpi_versions import KpiValue, KpiVersion, KpiVersions
-from .replay import Progress, Replay, replay
+from .replays import Progress, Replay, replay
 from .reviews import STEPS, Review, Reviews
 from .runs import Runs
 from .states import STATES, Decision, RefusedError
