@@ -27,8 +27,8 @@ from .schema import GENESIS, head, rows
 LONGEST = 500
 # Rows held before they are sent, and read at a time.
 BLOCK = 5_000
-# Built once: an append is four short statements. On PostgreSQL the lock on the head row makes others wait; SQLite's
-# is there from the beginning of the transaction.
+# Built once: an append is four short statements. On PostgreSQL the lock on the head row makes others wait; with
+# SQLite they wait from the beginning of the transaction.
 HEAD = sa.select(head.c.seq, head.c.hash).with_for_update()
 NEWEST = sa.select(rows.c.seq, rows.c.hash).order_by(rows.c.seq.desc()).limit(1)
 ADD = rows.insert()
