@@ -152,6 +152,15 @@ def list_(
 
 
 @app.command()
+def show(where: Where, id: Id) -> None:
+    """Show one recommendation: what it moves, why its level is what it is, and who has agreed."""
+    from .report.ledgers import print_decision
+
+    with _open(where) as ledger:
+        print_decision(terminal.console(), ledger.decisions.get(id), ledger.decisions.content(id))
+
+
+@app.command()
 def submit(where: Where, id: Id, by: By, every: Every = False, level: OfLevel = None) -> None:
     """Ask for approval. What the level 'auto' asks for is nobody's: it is approved at once."""
     _move("submit", where, id, by, every, level)

@@ -68,6 +68,10 @@ def test_a_plan_from_its_run_to_going_live_and_back(terminal: Terminal, tmp_path
     terminal.record(file)
     edit = ("--by", "cleo", "--reason", "the client asks", "--spend", "line0=200", "--spend", "line1=100.5")
     assert "is draft, level two_person" in terminal("edit", "run-7", *edit)
+    said = terminal("show", "run-7")
+    assert "run-7/test: draft, level two_person" in said
+    assert "Written by: ann, cleo Approved by: nobody" in said
+    assert "line0 333 200 -133" in said
     terminal("submit", "run-7", "--by", "ann")
     assert "is draft" in terminal("reject", "run-7", "--by", "bob", "--reason", "too bold")
     terminal("submit", "run-7", "--by", "ann")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import optimizer as opt
 from optimizer.decisions import LEVELS
-from optimizer.ledger import STATES, STEPS, Ledger, RefusedError
+from optimizer.ledger import STATES, STEPS, Ledger, RefusedError, Row
 from optimizer.ledger.decisions import record
 from optimizer.ledger.states import MOVES, said
 
@@ -52,14 +55,15 @@ def brought_to(ledger: Ledger, state: str) -> str:
     return id
 
 
-ACTIONS: dict[str, Callable[[Ledger, str], object]] = {
-    "submit": lambda ledger, id: ledger.decisions.submit(id, "ann"),
-    "approve": lambda ledger, id: ledger.decisions.approve(id, "cleo"),
-    "reject": lambda ledger, id: ledger.decisions.reject(id, "cleo", "too bold"),
-    "edit": lambda ledger, id: ledger.decisions.edit(id, "ann", {"tv": 45.0}, "the client asks"),
-    "activate": lambda ledger, id: ledger.decisions.activate(id, "ann"),
-    "rollback": lambda ledger, id: ledger.decisions.rollback(id, "ann", "it failed"),
+DO: dict[str, Callable[[Ledger, str, str], object]] = {
+    "submit": lambda ledger, id, by: ledger.decisions.submit(id, by),
+    "approve": lambda ledger, id, by: ledger.decisions.approve(id, by),
+    "reject": lambda ledger, id, by: ledger.decisions.reject(id, by, "too bold"),
+    "edit": lambda ledger, id, by: ledger.decisions.edit(id, by, {"tv": 45.0}, "the client asks"),
+    "activate": lambda ledger, id, by: ledger.decisions.activate(id, by),
+    "rollback": lambda ledger, id, by: ledger.decisions.rollback(id, by, "it failed"),
 }
+ACTIONS = tuple(DO)
 # All that is allowed, and where it leads; every other pair is refused.
 ALLOWED = {
     ("draft", "submit"): "review",
@@ -80,12 +84,12 @@ def test_every_action_in_every_state(ledger: Ledger, state: str, action: str) ->
     id = brought_to(ledger, state)
     before = ledger.verify().rows
     if (state, action) in ALLOWED:
-        ACTIONS[action](ledger, id)
+        DO[action](ledger, id, "cleo")
         assert ledger.decisions.get(id).state == ALLOWED[state, action]
         assert ledger.verify().rows == before + 1
     else:
         with pytest.raises(RefusedError, match=rf"{id} is {said(state)}; to {action}, it must be "):
-            ACTIONS[action](ledger, id)
+            DO[action](ledger, id, "cleo")
         assert ledger.decisions.get(id).state == state
         assert ledger.verify().rows == before
     assert ledger.verify().sound
@@ -356,6 +360,39 @@ def test_what_there_is_not_is_said(ledger: Ledger) -> None:
         ledger.kpis.define("other", {"direction": "sideways"}, "ann", "new")
     assert ledger.kpis.current("other") is None
     assert ledger.kpis.values("other") == {}
+
+
+# Whatever is done in whatever order
+
+PEOPLE = ("ann", "bob", "cleo")
+STEP = st.tuples(st.sampled_from(list(ACTIONS)), st.sampled_from(PEOPLE), st.integers(0, 1))
+
+
+def entitled(rows: list[Row], id: str) -> bool:
+    """Whether a recommendation may be live by its rows alone, counted in the plainest way."""
+    mine = [row for row in rows if row.payload.get("id") == id]
+    level = [row.payload["level"] for row in mine if row.kind in ("recommendation", "edit")][-1]
+    authors = {row.actor for row in mine if row.kind in ("recommendation", "edit", "submit")}
+    since = max(i for i, row in enumerate(mine) if row.kind == "submit")
+    agreed = {row.actor for row in mine[since:] if row.kind == "approve"} - authors
+    return level != "blocked" and len(agreed) >= {"auto": 0, "confirm": 1, "two_person": 2}[level]
+
+
+@settings(max_examples=12)
+@given(level=st.sampled_from(LEVELS), steps=st.lists(STEP, min_size=4, max_size=16))
+def test_nothing_goes_live_that_too_few_agreed_to(
+    level: str, steps: list[tuple[str, str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with Ledger(tmp_path_factory.mktemp("ledger") / "ledger.db", create=True) as ledger:
+        ids = [draft(ledger, level), draft(ledger, level, by="cleo")]
+        for action, by, which in steps:
+            with suppress(RefusedError):
+                DO[action](ledger, ids[which], by)
+            live = [each.id for each in ledger.decisions.list(state="active")]
+            ready = [each.id for each in ledger.decisions.list(state="approved")]
+            assert len(live) <= 1
+            assert all(entitled(ledger.log("acme"), id) for id in live + ready)
+        assert ledger.verify().sound
 
 
 # A whole batch

@@ -53,6 +53,16 @@ class Decisions:
         """The recommendation that is live for a scenario or account."""
         return _active(folded(self._chain.rows(kinds=KINDS, subject=target)).values())
 
+    def content(self, id: str) -> dict[str, Any]:
+        """What is recommended: ``level``, ``reasons``, ``currency``, ``current`` and ``spend`` by line.
+
+        Spend is as recorded, or as last edited; for a scenario there are ``moves`` and ``risks`` as recorded too.
+        """
+        _, one = _one(self._chain, id)
+        recorded = self._chain.rows(kinds=("recommendation",), subject=one.target)
+        found = next(row.payload for row in recorded if row.payload["id"] == one.id)
+        return {**found, "level": one.level, "spend": _spend(self._chain, one)}
+
     def spend(self, id: str) -> dict[str, float]:
         """Spend by line as recorded, or as last edited."""
         return _spend(self._chain, _one(self._chain, id)[1])

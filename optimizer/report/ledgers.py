@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
 from .files import csv_text, json_text
-from .formats import clean
+from .formats import clean, number, signed
 from .tables import columns
 
 if TYPE_CHECKING:
@@ -54,6 +54,26 @@ def print_decisions(console: Console, found: Sequence[Decision], last: int) -> N
         people = (", ".join(map(clean, names)) for names in (each.authors, each.approvals))
         table.add_row(clean(each.id), said(each.state), each.level, *people)
     _print(console, table, len(found), last, "recommendations")
+
+
+def print_decision(console: Console, found: Decision, content: Mapping[str, Any]) -> None:
+    """Print one recommendation: what it moves, why its level is what it is, and who has agreed."""
+    from ..ledger.states import said
+
+    console.print(
+        Text(clean(f"{found.id}: {said(found.state)}, level {found.level}"), style="bold"), soft_wrap=True
+    )
+    for reason in content["reasons"]:
+        console.print(Text(clean(f"  {reason}")))
+    people = {"Written by": found.authors, "Approved by": found.approvals}
+    for what, names in people.items():
+        console.print(Text(f"{what}: {', '.join(map(clean, names)) or 'nobody'}"))
+    table = columns("Line", "Today", "Recommended", "Move")
+    for line, amount in content["spend"].items():
+        today = content["current"][line]
+        table.add_row(clean(line), number(today), number(amount), signed(amount - today, today))
+    console.print(table)
+    console.print(Text(f"Money in {content.get('currency', 'the currency of the run')}.", style="dim"))
 
 
 def print_reviews(console: Console, found: Sequence[Review]) -> None:
