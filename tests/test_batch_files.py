@@ -44,7 +44,7 @@ def content(directory: Path) -> dict[str, str]:
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     file, rules = tmp_path / "a.parquet", make_rules()
-    make_accounts(80, seed=3).to_parquet(file)
+    make_accounts(120, seed=3).to_parquet(file)
     opt.reallocate(file, rules, out=tmp_path / "whole", chunk=2)
     whole = content(tmp_path / "whole")
     chance = random.Random(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from conftest import make_model, make_scenario, scenario_on_file
 from naive_batch import make_accounts, make_rules
 
 import optimizer as opt
+import optimizer.ledger
 from optimizer.batch.rules import load_rules
 from optimizer.ledger import Ledger, RefusedError
 from optimizer.report.files import yaml_text
@@ -30,6 +32,10 @@ def planned(ledger: Ledger, scenario: opt.Scenario, file: Path | None = None, **
 
 def run_of(id: str) -> str:
     return id.partition("/")[0]
+
+
+def test_the_example_in_the_docstring_runs() -> None:
+    assert doctest.testmod(optimizer.ledger).failed == 0
 
 
 def test_a_plan_is_recorded_with_all_it_came_from_and_replays(ledger: Ledger) -> None:
