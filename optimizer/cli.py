@@ -12,7 +12,9 @@ import typer
 from . import terminal
 from .cli_audit import app as audit
 from .cli_evidence import app as evidence
-from .errors import DataError, InfeasibleError, OptimizerError, SolverError
+from .cli_ledger import ByOption, LedgerOption, check_options, record_batch, record_plan
+from .cli_ledger import app as ledger_app
+from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 
 if TYPE_CHECKING:
     from .front import Front
@@ -31,6 +33,7 @@ app = typer.Typer(
 
 app.add_typer(evidence)
 app.add_typer(audit)
+app.add_typer(ledger_app)
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario, a YAML file.")]
 OutDir = Annotated[
@@ -122,11 +125,16 @@ def plan(
     ] = None,
     budgets: Budgets = None,
     charts: ChartFiles = False,
+    ledger: LedgerOption = None,
+    by: ByOption = None,
 ) -> None:
     """Find the best plan under the scenario's stated preferences; print it and write a report."""
     directory = terminal.directory(out, scenario)
+    check_options(ledger, by)
     given, found = _solve(scenario, time_limit)
     _finish(given, found, _frontier(given) if front else None, directory, budgets=budgets, charts=charts)
+    if ledger is not None and by is not None:
+        record_plan(ledger, by, given, found, scenario, time_limit=time_limit)
 
 
 @app.command(epilog=terminal.CSV_NOTE)
@@ -223,11 +231,16 @@ def reallocate(
         str | None,
         typer.Option(metavar="ADDRESS", help="Of a dask.distributed cluster that is to solve the chunks."),
     ] = None,
+    ledger: LedgerOption = None,
+    by: ByOption = None,
 ) -> None:
     """Recommend a split of its budget to every account; run again after an interruption, it goes on."""
     from .batch import reallocate as run
     from .report.batches import print_batch
 
+    check_options(ledger, by)
+    if ledger is not None and formats and "parquet" not in formats:
+        raise SpecError("--ledger needs the results as Parquet", "add --format parquet")
     with terminal.counted("Accounts") as progress:
         found = run(
             accounts,
@@ -241,6 +254,8 @@ def reallocate(
     console = terminal.console()
     print_batch(console, found)
     terminal.say_where(console, out, ("accounts/", "lines/", "moves/", "failed/", "summary.json"))
+    if ledger is not None and by is not None:
+        record_batch(ledger, by, found, accounts, rules)
     if found.summary["failed"]:
         raise typer.Exit(terminal.FINDING)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import uuid
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 
 import optimizer
@@ -129,3 +132,21 @@ def scenario_on_file(
         scale = {name: [0.0, 500.0] for name in model.kpis}
         data["preferences"] = {"weights": dict.fromkeys(model.kpis, 1.0), "scale": scale}
     return Scenario.from_dict(data | dict(changes or {}), directory)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a new ledger can be made: a file, or a schema of its own in the PostgreSQL of `.ci/postgres`."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "ledger.db")
+        return
+    url = os.environ.get("LEDGER_POSTGRES")
+    if not url:
+        pytest.skip("no PostgreSQL: run the tests by '.ci/postgres pytest'")
+    import psycopg
+
+    schema = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import DataError, SpecError
 from .reading import Source, chunks, index
@@ -20,6 +20,7 @@ from .rules import RulesSpec, load_rules
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 Progress = Callable[[int, int], None]
 Done = tuple[int, Chunk, dict[str, bytes]]
@@ -73,16 +74,29 @@ class Reallocation:
         """Accounts that could not be solved, and why."""
         return self._table("failed").set_index("account")
 
-    def _table(self, kind: str) -> pd.DataFrame:
-        import pyarrow as pa
+    def pieces(self, kind: Literal["accounts", "lines", "moves", "failed"]) -> Iterator[pa.Table]:
+        """Arrow tables of one kind, chunk by chunk, for batches that are larger than memory.
+
+        Raises
+        ------
+        DataError
+            If the batch was written without Parquet files.
+        """
         import pyarrow.parquet as pq
 
         if self.directory is None:
-            return pa.concat_tables([part.tables[kind] for part in self._parts]).to_pandas()
+            yield from (part.tables[kind] for part in self._parts)
+            return
         files = sorted((self.directory / kind).glob("*.parquet"))
         if not files:
             raise DataError("holds no Parquet files", "ask for the format parquet", file=str(self.directory))
-        return pa.concat_tables([pq.read_table(file) for file in files]).to_pandas()
+        for file in files:
+            yield pq.read_table(file)
+
+    def _table(self, kind: Any) -> pd.DataFrame:
+        import pyarrow as pa
+
+        return pa.concat_tables(list(self.pieces(kind))).to_pandas()
 
 
 def reallocate(
