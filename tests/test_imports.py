@@ -21,6 +21,7 @@ LAYERS = [
     "documents",
     "targets",
     "decisions",
+    "proxies",
     "kpis",
     "preferences",
     "constraints",
