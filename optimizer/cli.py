@@ -12,6 +12,7 @@ import typer
 from . import terminal
 from .cli_audit import app as audit
 from .cli_evidence import app as evidence
+from .cli_experiment import app as experiment
 from .cli_ledger import ByOption, LedgerOption, check_options, record_batch, record_plan
 from .cli_ledger import app as ledger_app
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 
 app.add_typer(evidence)
+audit.add_typer(experiment)
 app.add_typer(audit)
 app.add_typer(ledger_app)
 

@@ -79,6 +79,7 @@ LAYERS = [
     "ledger",
     "report",
     "terminal",
+    "cli_experiment",
     "cli_audit",
     "cli_evidence",
     "cli_ledger",

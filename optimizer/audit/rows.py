@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TEXT, DAY, NUMBER = "text", "day", "number"
 # What each name that audits use holds.
-KINDS = {"date": DAY, "test": TEXT, "arm": TEXT, "segment": TEXT, "period": TEXT, "line": TEXT, "unit": TEXT}
+KINDS = {"date": DAY} | dict.fromkeys(("test", "arm", "segment", "period", "line", "unit", "group"), TEXT)
 # A million rows of a dozen columns.
 BYTES_LIMIT = 300_000_000
 
