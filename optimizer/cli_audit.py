@@ -38,6 +38,10 @@ app = typer.Typer(
 )
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA", help="CSV or Parquet.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COLUMN=VALUE", help="Only these rows of the file; may be given again."),
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Where the JSON and the page go.", show_default="./results/<file>"),
@@ -84,6 +88,7 @@ def proxy(
         typer.Option(min=0, max=52, help="A history: periods until the goal follows; found if not given."),
     ] = None,
     segment: Annotated[str | None, typer.Option(metavar="COLUMN", help="Look at each segment too.")] = None,
+    where: Where = None,
     out: Out = None,
 ) -> None:
     """Say whether a KPI that is seen soon stands for the one that counts, by effects and not by people."""
@@ -96,7 +101,7 @@ def proxy(
         raise SpecError("--lag is for a history", "people's goals are those of the same row")
     directory = terminal.directory(out, data)
     names = {"proxy": proxy, "goal": goal, "test": test, "arm": arm, "date": date, "segment": segment}
-    rows = load(data, names)
+    rows = load(data, names, where or ())
     if test is not None:
         effects = audit.effects_of_tests(rows)
     elif date is not None:
@@ -115,6 +120,7 @@ def segments(
     size: Annotated[str, typer.Option(metavar="COLUMN", help="Of how many.")],
     before: Annotated[str | None, typer.Option(metavar="PERIOD", help="The first by order if not given.")] = None,
     after: Annotated[str | None, typer.Option(metavar="PERIOD", help="The last by order if not given.")] = None,
+    where: Where = None,
     out: Out = None,
 ) -> None:
     """Split a rate's change into who came (mix) and what they did (rate); flag reversals."""
@@ -122,7 +128,7 @@ def segments(
     from .audit.segments import decompose
 
     directory = terminal.directory(out, data)
-    rows = load(data, {"period": period, "segment": segment, "count": count, "size": size})
+    rows = load(data, {"period": period, "segment": segment, "count": count, "size": size}, where or ())
     terminal.finish_audit(decompose(rows, before, after), "segments", directory)
 
 
@@ -144,6 +150,7 @@ def drift(
     ] = None,
     kpi: Annotated[str | None, typer.Option(metavar="KPI", help="With --ledger: its name there.")] = None,
     by: Annotated[str | None, typer.Option(metavar="NAME", help="With --ledger: who opens it.")] = None,
+    where: Where = None,
     out: Out = None,
 ) -> None:
     """Watch a KPI: has it left its reference beyond what chance does, and since when?"""
@@ -158,7 +165,7 @@ def drift(
         raise SpecError("--ledger, --kpi and --by go together", "name the ledger, the KPI and yourself")
     directory = terminal.directory(out, data)
     name = "value" if kind is Law.normal else "count"
-    rows = load(data, {"date": date, name: value, "size": size})
+    rows = load(data, {"date": date, name: value, "size": size}, where or ())
     found = monitor(rows, kind.value, worse=worse.value, target=target, baseline=baseline)
     if ledger is not None and kpi is not None and by is not None:
         _open_review(found, ledger, kpi, by)
@@ -196,6 +203,7 @@ def leads(
         Path | None, typer.Option(metavar="SCENARIO", help="Also say what each way to count does to this plan.")
     ] = None,
     kpi: Annotated[str | None, typer.Option(metavar="KPI", help="With --scenario: the KPI of leads.")] = None,
+    where: Where = None,
     out: Out = None,
 ) -> None:
     """Count leads above a threshold or by calibrated probability; check that on later leads."""
@@ -209,7 +217,7 @@ def leads(
         raise SpecError("plans need --scenario, --kpi and --line", "name the scenario, its KPI of leads, the column")
     directory = terminal.directory(out, data)
     given = None if scenario is None else Scenario.load(scenario)
-    rows = load(data, {"date": date, "score": score, "bought": bought, "line": line})
+    rows = load(data, {"date": date, "score": score, "bought": bought, "line": line}, where or ())
     found = qualify(rows, tuple(threshold) if threshold else None)
     if given is not None and kpi is not None:
         found = replace(found, plans=plans_by_choice(given, kpi, found))

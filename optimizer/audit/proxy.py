@@ -42,11 +42,15 @@ class Effects:
         ``tests`` (caused), ``effects`` (the same, their sampling noise unknown) or ``history`` (moved together).
     lag : int
         Periods by which the goal follows.
+    lags : DataFrame
+        Of a history whose lag was looked for: ``correlation`` of the earlier effects by ``lag``, and ``by chance``,
+        the size that the best of so many lags has by chance in 5 %.
     """
 
     table: pd.DataFrame
     kind: str
     lag: int = 0
+    lags: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Proxy:
         How many effects, and the periods by which the goal follows.
     kind : str
         As `Effects.kind`.
+    lags : DataFrame
+        As `Effects.lags`.
     verdict : Verdict
     """
 
@@ -77,6 +83,7 @@ class Proxy:
     kind: str
     verdict: Verdict
     table: pd.DataFrame = field(repr=False)
+    lags: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data, numbers unrounded; NaN becomes null."""
@@ -87,6 +94,7 @@ class Proxy:
             "lag": self.lag,
             "figures": records(self.figures),
             "segments": records(self.segments),
+            "lags": records(self.lags),
             "points": [
                 {key: plain(row[key]) for key in ("proxy", "goal", "segment")}
                 for row in self.table.to_dict(orient="records")
@@ -174,15 +182,22 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
         wide[str(segment)] = _changes(str(segment), part.sort_values("date"))
     choices = range(MOST_LAG + 1) if lag is None else [lag]
     lagged = {shift: _lagged(wide, shift) for shift in choices}
+    lags = pd.DataFrame()
     if lag is None:
         # The same weeks for every lag, or the shorter series of a longer one would win by chance.
         last = max(len(part) for part in wide.values())
         earlier = {shift: t[t["at"] < (1 - LATER) * (last - MOST_LAG)] for shift, t in lagged.items()}
-        sizes = {shift: abs(_correlation(t)) for shift, t in earlier.items() if len(t) >= FEWEST}
-        known = {shift: size for shift, size in sizes.items() if size > CHANCE / np.sqrt(len(earlier[shift]))}
+        found = {
+            shift: (_correlation(part), CHANCE / np.sqrt(len(part)))
+            for shift, part in earlier.items()
+            if len(part) >= FEWEST
+        }
+        known = {shift: abs(size) for shift, (size, chance) in found.items() if abs(size) > chance}
         lag = max(known, key=lambda shift: known[shift]) if known else 0
+        lags = pd.DataFrame.from_dict(found, orient="index", columns=["correlation", "by chance"])
+        lags = lags.rename_axis("lag")
     table = lagged[lag].sort_values("at", kind="stable").drop(columns="at").reset_index(drop=True)
-    return Effects(table, "history", lag)
+    return Effects(table, "history", lag, lags)
 
 
 def _changes(segment: str, part: pd.DataFrame) -> pd.DataFrame:
@@ -250,6 +265,7 @@ def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
         effects.kind,
         _verdict(figures, segments, len(values), effects.kind),
         table,
+        effects.lags,
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..errors import SpecError
 from ..evidence.tabular import NUMBER_LIMIT, ROWS_LIMIT, Table, cell_day, cell_number, read
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ KINDS = {"date": DAY} | dict.fromkeys(("test", "arm", "segment", "period", "line
 BYTES_LIMIT = 300_000_000
 
 
-def load(file: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
+def load(file: Path, columns: Mapping[str, str | None], where: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV or Parquet file.
 
     Parameters
@@ -34,6 +35,8 @@ def load(file: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
     file : Path
     columns : mapping
         The file's column by the name an audit uses; None is left out.
+    where : sequence of str
+        ``COLUMN=VALUE``: only rows with that text in that column, for files that hold several brands.
 
     Raises
     ------
@@ -41,19 +44,39 @@ def load(file: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
         If the file cannot be read, a column is not there, or a cell is blank or no such value; with its place.
     """
     asked = {name: column for name, column in columns.items() if column is not None}
-    found = _fast(file, asked)
+    picked = dict(_condition(text) for text in where)
+    found = _fast(file, asked, picked)
     if found is not None:
         return found
-    table = read(file, {column: (f"--{name}",) for name, column in asked.items()}, BYTES_LIMIT)
-    return pd.DataFrame({name: _values(table, name, column) for name, column in asked.items()})
+    fields = {column: ("--where",) for column in picked} | {c: (f"--{name}",) for name, c in asked.items()}
+    table = read(file, fields, BYTES_LIMIT)
+    rows = [
+        row
+        for row in range(len(table.places))
+        if all(str(table.cells[column][row]).strip() == value for column, value in picked.items())
+    ]
+    if not rows:
+        said = " and ".join(f"{column}={value}" for column, value in picked.items())
+        raise SpecError(f"{file} has no row with {said}", "check the value, its case too", path=("--where",))
+    return pd.DataFrame({name: _values(table, name, column, rows) for name, column in asked.items()})
 
 
-def _fast(file: Path, asked: Mapping[str, str]) -> pd.DataFrame | None:
+def _condition(text: str) -> tuple[str, str]:
+    column, sign, value = text.partition("=")
+    if not sign or not column:
+        raise SpecError(f"'{text}' names no column and value", "write COLUMN=VALUE", path=("--where",))
+    return column, value.strip()
+
+
+def _fast(file: Path, asked: Mapping[str, str], picked: Mapping[str, str]) -> pd.DataFrame | None:
     """The columns as Arrow reads them; None where a cell must be looked at by itself."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     try:
-        table = _arrow(file, list(dict.fromkeys(asked.values())))
+        table = _arrow(file, list(dict.fromkeys([*asked.values(), *picked])))
+        for column, value in picked.items():
+            table = table.filter(pc.equal(pc.utf8_trim_whitespace(table.column(column)), value))
         if not 0 < table.num_rows <= ROWS_LIMIT:
             return None
         found = {name: _column(table.column(column), KINDS.get(name, NUMBER)) for name, column in asked.items()}
@@ -116,10 +139,10 @@ def _column(values: pa.ChunkedArray, kind: str) -> pd.Series:
     return days.to_pandas(date_as_object=True)
 
 
-def _values(table: Table, name: str, column: str) -> list[object]:
+def _values(table: Table, name: str, column: str, rows: Sequence[int]) -> list[object]:
     kind = KINDS.get(name, NUMBER)
     found: list[object] = []
-    for row in range(len(table.places)):
+    for row in rows:
         value: object
         if kind == DAY:
             value = cell_day(table, row, column)

@@ -93,6 +93,12 @@ def _proxy(data: Row) -> list[Row]:
             **{"correlation": ("correlation", number), "agreement": ("chose right", percent)},
         }
         found.append(_table("By segment", data["segments"], columns))
+    if data["lags"]:
+        lags = {
+            **{"lag": ("lag", lambda lag: str(lag)), "correlation": ("correlation", number)},
+            "by chance": ("the best lag has by chance", number),
+        }
+        found.append(_table("By periods until the goal follows, earlier effects", data["lags"], lags))
     return found
 
 

@@ -61,6 +61,10 @@ def print_proxy(console: Console, found: Proxy) -> None:
     if len(found.segments) > 1:
         console.print()
         console.print(block("By segment", _table(found.segments)))
+    if len(found.lags):
+        console.print()
+        foot = f"The goal is taken {found.lag} periods later: the largest beyond what chance does, else 0"
+        console.print(block("By periods until the goal follows, earlier effects", _table(found.lags), foot))
 
 
 def print_segments(console: Console, found: Segments) -> None:
