@@ -214,7 +214,9 @@ def leads(
     from .scenario import Scenario
 
     if (scenario is None) != (kpi is None) or (scenario is not None and line is None):
-        raise SpecError("plans need --scenario, --kpi and --line", "name the scenario, its KPI of leads, the column")
+        raise SpecError(
+            "plans need --scenario, --kpi and --line", "name the scenario, its KPI of leads, the column"
+        )
     directory = terminal.directory(out, data)
     given = None if scenario is None else Scenario.load(scenario)
     rows = load(data, {"date": date, "score": score, "bought": bought, "line": line}, where or ())

@@ -109,7 +109,9 @@ def read(
     margin: Annotated[
         float | None, typer.Option(help="It is a guardrail that may lose so much, such as 0.005.")
     ] = None,
-    split: Annotated[float | None, typer.Option(help="Share that was meant to be treated; is then checked.")] = None,
+    split: Annotated[
+        float | None, typer.Option(help="Share that was meant to be treated; is then checked.")
+    ] = None,
     level: Level = 0.95,
     line: TestLine = None,
     kpi: TestKpi = None,

@@ -48,7 +48,7 @@ def load(file: Path, columns: Mapping[str, str | None], where: Sequence[str] = (
     found = _fast(file, asked, picked)
     if found is not None:
         return found
-    fields = {column: ("--where",) for column in picked} | {c: (f"--{name}",) for name, c in asked.items()}
+    fields = dict.fromkeys(picked, ("--where",)) | {c: (f"--{name}",) for name, c in asked.items()}
     table = read(file, fields, BYTES_LIMIT)
     rows = [
         row

@@ -51,7 +51,10 @@ def render_audit(name: str, data: Row) -> str:
 def _table(title: str, rows: list[Row], columns: dict[str, tuple[str, Callable[[Any], str] | None]]) -> Row:
     """A table of some keys of rows: by key the heading, and how a number is written (None: text)."""
     body = [
-        [(str(row[key]) if show is None else show(row[key]), show is not None) for key, (_, show) in columns.items()]
+        [
+            (str(row[key]) if show is None else show(row[key]), show is not None)
+            for key, (_, show) in columns.items()
+        ]
         for row in rows
     ]
     return {"title": title, "head": [(head, show is not None) for head, show in columns.values()], "rows": body}
@@ -143,7 +146,9 @@ def _leads(data: Row) -> list[Row]:
 
 def _experiment(data: Row) -> list[Row]:
     known = {key: value for key, value in data["figures"].items() if isinstance(value, int | float | str)}
-    rows = [{"what": key, "value": value if isinstance(value, str) else number(value)} for key, value in known.items()]
+    rows = [
+        {"what": key, "value": value if isinstance(value, str) else number(value)} for key, value in known.items()
+    ]
     return [_table("Figures", rows, {"what": ("", None), "value": ("", str)})]
 
 

@@ -71,7 +71,10 @@ def _drift(data: dict[str, Any]) -> tuple[str, alt.LayerChart]:
     value = alt.Y("value:Q", title="value", scale=alt.Scale(zero=False))
     names = list(LIGHTS)
     light = alt.Color("light:N", sort=names, scale=alt.Scale(domain=names, range=list(LIGHTS.values())))
-    line, dots = base.mark_line(color=GREY).encode(y=value), base.mark_circle(size=70, opacity=1).encode(y=value, color=light)
+    line, dots = (
+        base.mark_line(color=GREY).encode(y=value),
+        base.mark_circle(size=70, opacity=1).encode(y=value, color=light),
+    )
     rule = base.mark_line(color=GREY, strokeDash=[4, 4]).encode(y="reference:Q")
     return "The KPI by period with its lights; dashed: the reference", rule + line + dots
 
@@ -86,7 +89,10 @@ def _leads(data: dict[str, Any]) -> tuple[str, alt.LayerChart]:
     y = alt.Y("observed:Q", title="share that bought", axis=alt.Axis(format="%"))
     straight = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y)
     points = alt.Chart(table).mark_line(color=BLUE, point=alt.OverlayMarkDef(color=BLUE, size=60)).encode(x=x, y=y)
-    return "Of the later leads, how many bought and how many were expected to; dashed: as expected", straight + points
+    return (
+        "Of the later leads, how many bought and how many were expected to; dashed: as expected",
+        straight + points,
+    )
 
 
 def _experiment(data: dict[str, Any]) -> tuple[str, alt.Chart | alt.LayerChart]:
@@ -120,10 +126,16 @@ def _groups(data: dict[str, Any]) -> tuple[str, alt.LayerChart]:
     x = alt.X("date:T", title=None, scale=alt.Scale(type="utc"))
     band = alt.Chart(span).mark_rect(color=BAND, opacity=0.35)
     band = band.encode(x=alt.X("start:T", title=None, scale=alt.Scale(type="utc")), x2="end:T")
-    lines = alt.Chart(table).mark_line().encode(
-        x=x,
-        y=alt.Y("value:Q", title="share of its mean before the test", scale=alt.Scale(zero=False)),
-        color=alt.Color("group:N", sort=names, title=None, scale=alt.Scale(domain=names, range=[ORANGE, GREY])),
+    lines = (
+        alt.Chart(table)
+        .mark_line()
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title="share of its mean before the test", scale=alt.Scale(zero=False)),
+            color=alt.Color(
+                "group:N", sort=names, title=None, scale=alt.Scale(domain=names, range=[ORANGE, GREY])
+            ),
+        )
     )
     return "Both groups before and during the test (shaded): alike before, apart in it, is an effect", band + lines
 
