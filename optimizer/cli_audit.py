@@ -30,6 +30,13 @@ class Side(StrEnum):
     up = "up"
 
 
+class Change(StrEnum):
+    """How a history's changes are counted."""
+
+    share = "share"
+    level = "level"
+
+
 app = typer.Typer(
     name="audit",
     help="Is the KPI the right one? Checked on your own data, before money moves and after.",
@@ -88,6 +95,9 @@ def proxy(
         typer.Option(min=0, max=52, help="A history: periods until the goal follows; found if not given."),
     ] = None,
     segment: Annotated[str | None, typer.Option(metavar="COLUMN", help="Look at each segment too.")] = None,
+    change: Annotated[
+        Change, typer.Option(help="A history: relative changes, or plain ones for what can be 0 or negative.")
+    ] = Change.share,
     where: Where = None,
     out: Out = None,
 ) -> None:
@@ -105,7 +115,7 @@ def proxy(
     if test is not None:
         effects = audit.effects_of_tests(rows)
     elif date is not None:
-        effects = audit.effects_of_history(rows, lag)
+        effects = audit.effects_of_history(rows, lag, change.value)
     else:
         effects = audit.effects_of_rows(rows)
     terminal.finish_audit(audit.validate(effects), "proxy", directory)

@@ -201,3 +201,17 @@ def test_what_stands_for_what_at_a_brand(proxy, goal, answer):
     found = validate(effects_of_history(brand[list(names)].rename(columns=names)))
     assert found.lag == 0
     assert found.verdict.answer == answer
+
+
+def test_plain_changes_serve_what_can_be_negative():
+    rows = history(np.random.default_rng(3), 80, 2, 0.9)
+    moved = rows.assign(proxy=np.log(rows["proxy"]) - 5.0, goal=np.log(rows["goal"]))
+    with pytest.raises(DataError, match="not positive"):
+        effects_of_history(moved)
+    one, other = effects_of_history(rows), effects_of_history(moved, by="level")
+    assert one.lag == other.lag == 2
+    assert validate(one).figures.loc["correlation", "value"] == pytest.approx(
+        validate(other).figures.loc["correlation", "value"]
+    )
+    with pytest.raises(DataError, match="never changes"):
+        effects_of_history(moved.assign(proxy=0.0), by="level")

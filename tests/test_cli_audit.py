@@ -199,7 +199,7 @@ def test_leads_and_what_each_way_to_count_does_to_the_plan(tmp_path: Path, capsy
     assert code == 0
     assert "probability from 0.2" in out
     found = json.loads((tmp_path / "out" / "audit-leads.json").read_text())
-    assert [row["choice"] for row in found["plans"]][0] == "every lead"
+    assert found["plans"][0]["choice"] == "every lead"
     page = (tmp_path / "out" / "audit-leads.html").read_text()
     assert "<svg" in page
     assert "What each way does to the plan" in page

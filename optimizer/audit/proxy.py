@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from ..plan import plain, records
 from .verdict import Verdict
 
 Floats = NDArray[np.float64]
+By = Literal["share", "level"]
 
 FEWEST = 12
 """Effects below which nothing is said."""
@@ -43,8 +44,8 @@ class Effects:
     lag : int
         Periods by which the goal follows.
     lags : DataFrame
-        Of a history whose lag was looked for: ``correlation`` of the earlier effects by ``lag``, and ``by chance``,
-        the size that the best of so many lags has by chance in 5 %.
+        Of a history whose lag was looked for: ``correlation`` of the earlier effects by ``lag``, and
+        ``by chance``, the size that the best of so many lags has by chance in 5 %.
     """
 
     table: pd.DataFrame
@@ -157,7 +158,7 @@ def _effect(segment: str, control: pd.Series, treated: pd.Series) -> dict[str, A
     return row | ({"date": min(control["date"], treated["date"])} if "date" in control else {})
 
 
-def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
+def effects_of_history(rows: pd.DataFrame, lag: int | None = None, by: By = "share") -> Effects:
     """Return the changes from one period to the next as effects, the goal's ``lag`` periods later.
 
     Changes are relative (log ratios), so that growth and size of segment drop out. Without a lag the one with the
@@ -170,16 +171,19 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
         One row a period (and segment): ``date``, ``proxy``, ``goal`` (positive numbers), and maybe ``segment``.
     lag : int, optional
         Periods by which the goal follows.
+    by : "share" or "level"
+        ``level`` takes plain differences in each segment's own standard deviations instead, for series that can
+        be 0 or negative.
 
     Raises
     ------
     DataError
-        If a number is not positive, a date stands twice in a segment, or periods are not evenly spaced.
+        If a number is not positive (by share) or never changes (by level), a date stands twice in a segment, or periods are not evenly spaced.
     """
     rows = rows.assign(segment=rows.get("segment", "all"))
     wide = {}
     for segment, part in rows.groupby("segment", sort=True, observed=True):
-        wide[str(segment)] = _changes(str(segment), part.sort_values("date"))
+        wide[str(segment)] = _changes(str(segment), part.sort_values("date"), by)
     choices = range(MOST_LAG + 1) if lag is None else [lag]
     lagged = {shift: _lagged(wide, shift) for shift in choices}
     lags = pd.DataFrame()
@@ -200,7 +204,7 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
     return Effects(table, "history", lag, lags)
 
 
-def _changes(segment: str, part: pd.DataFrame) -> pd.DataFrame:
+def _changes(segment: str, part: pd.DataFrame, by: By) -> pd.DataFrame:
     days = pd.to_datetime(part["date"])
     steps = days.diff().dropna().dt.days
     usual = int(steps.mode().iloc[0]) if len(steps) else 1
@@ -210,12 +214,18 @@ def _changes(segment: str, part: pd.DataFrame) -> pd.DataFrame:
             f"the periods of '{segment}' are not evenly spaced: see {odd.date()}",
             "give one row for each period, none left out, none twice",
         )
+    if by == "level":
+        steps = part[["proxy", "goal"]].astype(float).diff().iloc[1:].reset_index(drop=True)
+        still = [name for name in steps if not steps[name].std() > 0]
+        if still:
+            raise DataError(f"'{still[0]}' of '{segment}' never changes", "leave that segment out")
+        return steps / steps.std()
     for name in ("proxy", "goal"):
         if (part[name] <= 0).any():
             worst = days[part.index[part[name] <= 0][0]]
             raise DataError(
                 f"'{name}' is not positive on {worst.date()} in '{segment}': its change has no ratio",
-                "leave the months out in which nothing ran, or use longer periods",
+                "use --change level, longer periods, or leave out the time in which nothing ran",
             )
     return np.log(part[["proxy", "goal"]]).diff().iloc[1:].reset_index(drop=True)
 

@@ -39,8 +39,8 @@ class Scorecard:
     rows : tuple of dict
         One a KPI: ``kpi``, ``layer`` (``operational``, ``business`` or empty), ``role``, ``unit``, ``value``,
         ``period``, ``source`` (``history``, ``ledger`` or ``model``: what the curves say of today's plan over the
-        horizon), ``low`` and ``high`` (what the target asks for), ``light``, ``trend`` (the latest against the mean
-        of up to `BEFORE` periods before, a share), ``better`` (whether that is the good way), ``series``,
+        horizon), ``low`` and ``high`` (what the target asks for), ``light``, ``trend`` (the latest against
+        the mean of up to `BEFORE` periods before, a share), ``better`` (whether that is the good way), ``series``,
         ``version``, ``owner``, ``notes``.
     """
 
@@ -133,7 +133,7 @@ def of_plan(plan: Plan) -> Scorecard:
         outcome = plan.outcomes.loc[name]
         series = {"today": float(outcome["current"]), "plan": float(outcome["expected"])}
         head = {"kpi": name, "layer": kpi.layer or "", "role": plan.scenario.role(name), "unit": kpi.unit}
-        tail = {"owner": kpi.owner, "version": None, "notes": []}
+        tail: Row = {"owner": kpi.owner, "version": None, "notes": []}
         rows.append({**head, **_standing(kpi, series, "model"), **tail})
     return Scorecard(plan.scenario.name, tuple(rows))
 
@@ -149,7 +149,7 @@ def _series(name: str, history: pd.DataFrame | None, ledger: Ledger | None) -> t
 
 def _standing(kpi: Kpi, series: Mapping[str, float], source: str) -> Row:
     values = np.array(list(series.values()))
-    period = next(reversed(series))
+    period = list(series)[-1]
     trend = _trend(values)
     better = None
     if trend and kpi.direction is not None:

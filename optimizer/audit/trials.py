@@ -1,4 +1,4 @@
-"""Experiments as audits: how large one has to be, and what one found, each with a verdict and its picture's data."""
+"""Experiments as audits: how large one has to be, what one found, each with its verdict and its picture's data."""
 
 from __future__ import annotations
 

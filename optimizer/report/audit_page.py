@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .audit_pictures import CHARTS, HEIGHT, ROW, WIDTH
@@ -10,6 +10,7 @@ from .drawing import Figure, styled
 from .formats import between, clean, number, percent
 
 Row = dict[str, Any]
+Columns = Mapping[str, tuple[str, Callable[[Any], str] | None]]
 TITLES = {
     "alignment": "Does the platform steer where the business wants to go?",
     "proxy": "Does the proxy stand for its goal?",
@@ -48,7 +49,7 @@ def render_audit(name: str, data: Row) -> str:
     )
 
 
-def _table(title: str, rows: list[Row], columns: dict[str, tuple[str, Callable[[Any], str] | None]]) -> Row:
+def _table(title: str, rows: list[Row], columns: Columns) -> Row:
     """A table of some keys of rows: by key the heading, and how a number is written (None: text)."""
     body = [
         [
@@ -85,20 +86,20 @@ def _alignment(data: Row) -> list[Row]:
 
 def _proxy(data: Row) -> list[Row]:
     rows = [{**row, "interval": between(row["low"], row["high"])} for row in data["figures"]]
-    figures = {
+    figures: Columns = {
         **{"figure": ("", None), "value": ("value", number), "interval": ("95 % interval", str)},
         **{"earlier": ("earlier effects", number), "later": ("latest effects", number)},
     }
     found = [_table(f"Over {data['effects']} effects", rows, figures)]
     if len(data["segments"]) > 1:
-        columns = {
+        columns: Columns = {
             **{"segment": ("segment", None), "effects": ("effects", number)},
             **{"correlation": ("correlation", number), "agreement": ("chose right", percent)},
         }
         found.append(_table("By segment", data["segments"], columns))
     if data["lags"]:
-        lags = {
-            **{"lag": ("lag", lambda lag: str(lag)), "correlation": ("correlation", number)},
+        lags: Columns = {
+            **{"lag": ("lag", str), "correlation": ("correlation", number)},
             "by chance": ("the best lag has by chance", number),
         }
         found.append(_table("By periods until the goal follows, earlier effects", data["lags"], lags))
@@ -106,7 +107,7 @@ def _proxy(data: Row) -> list[Row]:
 
 
 def _segments(data: Row) -> list[Row]:
-    columns = {
+    columns: Columns = {
         **{"segment": ("segment", None), "size before": ("size before", number), "size after": ("after", number)},
         **{"rate before": ("rate before", _rate), "rate after": ("after", _rate)},
         **{"mix": ("mix, points", _points), "rate": ("rate, points", _points)},
@@ -117,19 +118,19 @@ def _segments(data: Row) -> list[Row]:
 
 
 def _drift(data: Row) -> list[Row]:
-    columns = {
+    columns: Columns = {
         **{"light": ("light", None), "cusum": ("CUSUM limit", number), "ewma": ("EWMA limit", number)},
         "false_alarms": (f"comes on in {data['window']} stable periods", percent),
     }
     found = [_table("Limits, in standard deviations", data["limits"], columns)]
     if data["review"]:
-        steps = {"step": ("step", None), "do": ("what to do", None)}
+        steps: Columns = {"step": ("step", None), "do": ("what to do", None)}
         found.append(_table("The review", data["review"], steps))
     return found
 
 
 def _leads(data: Row) -> list[Row]:
-    columns = {
+    columns: Columns = {
         **{"choice": ("a lead counts by", None), "counted": ("the KPI", number)},
         **{"purchases caught": ("purchases caught", percent), "rate": ("purchases a counted lead", _rate)},
     }

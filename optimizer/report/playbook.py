@@ -1,4 +1,4 @@
-"""The KPI playbook: one page a KPI, made from its definition alone, so that one version is one page, byte for byte."""
+"""The KPI playbook: one page a KPI, made from its definition alone, so that a version is a page, byte for byte."""
 
 from __future__ import annotations
 
