@@ -28,6 +28,8 @@ MOST_LAG = 13
 CHANCE = 2.91
 """Correlation, times the root of the number of effects, that one lag in `MOST_LAG` + 1 passes by chance in 5 %."""
 SEED = 20260105
+MANY = 5000
+"""Effects, or blocks of them, of which resamples are drawn."""
 
 
 @dataclass(frozen=True)
@@ -231,12 +233,12 @@ def _changes(segment: str, part: pd.DataFrame, by: By) -> pd.DataFrame:
 
 
 def _lagged(wide: dict[str, pd.DataFrame], shift: int) -> pd.DataFrame:
-    parts = []
-    for segment, changes in wide.items():
-        pairs = pd.DataFrame({"proxy": changes["proxy"], "goal": changes["goal"].shift(-shift)})
-        pairs["at"] = np.arange(len(pairs))
-        parts.append(pairs.dropna().assign(segment=segment, var_proxy=0.0, var_goal=0.0, cov=0.0))
-    return pd.concat(parts, ignore_index=True)
+    proxies = np.concatenate([part["proxy"].to_numpy()[: max(len(part) - shift, 0)] for part in wide.values()])
+    goals = np.concatenate([part["goal"].to_numpy()[shift:] for part in wide.values()])
+    counts = [max(len(part) - shift, 0) for part in wide.values()]
+    table = pd.DataFrame({"proxy": proxies, "goal": goals})
+    table["at"] = np.concatenate([np.arange(count) for count in counts])
+    return table.assign(segment=np.repeat(list(wide), counts), var_proxy=0.0, var_goal=0.0, cov=0.0)
 
 
 def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
@@ -256,8 +258,7 @@ def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
     table = effects.table
     rng = np.random.default_rng(SEED)
     values = table[["proxy", "goal", "var_proxy", "var_goal", "cov"]].to_numpy(dtype=float)
-    picks = _resampled(rng, len(values), resamples, 4 if effects.kind == "history" else 1)
-    draws = _moments(values[picks])
+    draws = _draws(values, rng, resamples, 4 if effects.kind == "history" else 1)
     split = len(values) - int(np.ceil(LATER * len(values)))
     point, earlier, later = (_moments(part[None]) for part in (values, values[:split], values[split:]))
     rows = {}
@@ -277,6 +278,27 @@ def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
         table,
         effects.lags,
     )
+
+
+def _draws(values: Floats, rng: np.random.Generator, resamples: int, block: int) -> dict[str, Floats]:
+    """Slope, correlation and agreement of each resample: (B,) each.
+
+    Of very many effects, `MANY` blocks of neighbours are drawn by their sums: to draw each by itself would take
+    a thousand times the memory of the file.
+    """
+    if len(values) <= MANY:
+        return _moments(values[_resampled(rng, len(values), resamples, block)])
+    proxy, goal = (values[:, :2] - values[:, :2].mean(axis=0)).T
+    right = np.abs(values[:, 1]) * (values[:, 0] * values[:, 1] > 0)
+    parts = [np.ones(len(values)), proxy, goal, proxy**2, goal**2, proxy * goal, *values[:, 2:].T]
+    starts = np.linspace(0, len(values), MANY, endpoint=False).astype(np.int64)
+    columns = np.stack([*parts, np.abs(values[:, 1]), right], axis=1)
+    sums = np.add.reduceat(columns, starts, axis=0)
+    n, p, g, pp, gg, pg, vp, vg, cov, weight, agreed = np.stack(
+        [sums[rng.integers(0, MANY, MANY)].sum(axis=0) for _ in range(resamples)]
+    ).T
+    var_proxy, var_goal = (pp - p**2 / n) / (n - 1) - vp / n, (gg - g**2 / n) / (n - 1) - vg / n
+    return _figures((pg - p * g / n) / (n - 1) - cov / n, var_proxy, var_goal, agreed, weight)
 
 
 def _resampled(rng: np.random.Generator, size: int, resamples: int, block: int) -> NDArray[np.int64]:
@@ -302,10 +324,18 @@ def _moments(values: Floats) -> dict[str, Floats]:
     var_goal = (other**2).sum(axis=1) / across - noise[:, 1]
     cov = (one * other).sum(axis=1) / across - noise[:, 2]
     weight = np.abs(goal)
+    agreed = (weight * (proxy * goal > 0)).sum(axis=1)
+    return _figures(cov, var_proxy, var_goal, agreed, weight.sum(axis=1))
+
+
+def _figures(
+    cov: Floats, var_proxy: Floats, var_goal: Floats, agreed: Floats, weight: Floats
+) -> dict[str, Floats]:
+    """The three figures from moments without noise, all (B,); NaN where nothing but noise moved."""
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = np.where(var_proxy > 0, cov / var_proxy, np.nan)
         both = np.where((var_proxy > 0) & (var_goal > 0), var_proxy * var_goal, np.nan)
-        agreement = (weight * (proxy * goal > 0)).sum(axis=1) / weight.sum(axis=1)
+        agreement = agreed / weight
     return {"slope": slope, "correlation": np.clip(cov / np.sqrt(both), -1.0, 1.0), "agreement": agreement}
 
 
@@ -327,8 +357,9 @@ def _segments(table: pd.DataFrame, resamples: int, rng: np.random.Generator) -> 
     for segment, part in table.groupby("segment", sort=True):
         values = part[["proxy", "goal", "var_proxy", "var_goal", "cov"]].to_numpy(dtype=float)
         point = _moments(values[None])
-        draws = _moments(values[_resampled(rng, len(values), resamples, 1)])["correlation"]
-        fails = len(values) >= FEWEST and _interval(draws)[1] < 0
+        fails = False
+        if len(values) >= FEWEST and point["correlation"][0] < 0:
+            fails = _interval(_draws(values, rng, resamples, 1)["correlation"])[1] < 0
         rows[segment] = (len(values), point["correlation"][0], point["agreement"][0], bool(fails))
     columns = ["effects", "correlation", "agreement", "fails"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("segment")
