@@ -180,7 +180,8 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None, by: By = "sha
     Raises
     ------
     DataError
-        If a number is not positive (by share) or never changes (by level), a date stands twice in a segment, or periods are not evenly spaced.
+        If a number is not positive (by share) or never changes (by level), a date stands twice in a segment, or
+        periods are not evenly spaced.
     """
     rows = rows.assign(segment=rows.get("segment", "all"))
     wide = {}
