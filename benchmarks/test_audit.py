@@ -56,16 +56,16 @@ def test_a_million_rows(tmp_path):
     """Each audit of a file, as the command runs it: read, judged, drawn and written."""
     rng = np.random.default_rng(1)
     people = people_of(rng, 100, ROWS // 200, 0.9).round(4)
-    days = [(date(2026, 1, 5) + timedelta(days=i)).isoformat() for i in range(1000)]
+    days = [(date(2026, 1, 5) + timedelta(days=i)).isoformat() for i in range(5000)]
     crm = scored(ROWS)
     visits = {"period": rng.choice(["a", "b"], ROWS), "segment": rng.choice(list("xyz"), ROWS)}
     bought = {"bought": rng.integers(0, 2, ROWS), "size": 1}
     sold = {"week": rng.choice(days[:182:7], ROWS), "bought": (rng.random(ROWS) < 0.14).astype(int), "size": 1}
     split = {"arm": rng.choice(["control", "new"], ROWS), "bought": rng.integers(0, 2, ROWS)}
     units = np.repeat(np.arange(1000), 1000)
-    geo = {"unit": units, "day": np.tile(days, 1000), "sales": rng.gamma(9, 10, ROWS)}
+    geo = {"unit": units, "day": np.tile(days[:1000], 1000), "sales": rng.gamma(9, 10, ROWS)}
     geo["group"] = np.where(units < 500, "t", "c")
-    history = {"week": np.tile(days[:200], ROWS // 200), "geo": np.repeat(np.arange(ROWS // 200), 200)}
+    history = {"week": np.tile(days, 200), "geo": np.repeat(np.arange(200), 5000)}
     history |= {name: rng.gamma(99, 1, ROWS) for name in ("leads", "orders")}
     regions = "--unit unit --date day --value sales"
     calls = {
@@ -77,7 +77,7 @@ def test_a_million_rows(tmp_path):
         "experiment read": (split, "--arm arm --control control --count bought --split 0.5"),
         "experiment read-regions": (
             geo,
-            f"{regions} --group group --treated t --start {days[900]} --end {days[-1]}",
+            f"{regions} --group group --treated t --start {days[900]} --end {days[999]}",
         ),
         "experiment plan-regions": (geo, f"{regions} --treated 500 --control 500 --periods 90 --lift 0.05"),
     }

@@ -28,6 +28,8 @@ MOST_LAG = 13
 CHANCE = 2.91
 """Correlation, times the root of the number of effects, that one lag in `MOST_LAG` + 1 passes by chance in 5 %."""
 SEED = 20260105
+POINTS = 2000
+"""Effects that the JSON and the picture hold at most, evenly picked."""
 MANY = 5000
 """Effects, or blocks of them, of which resamples are drawn."""
 
@@ -100,7 +102,7 @@ class Proxy:
             "lags": records(self.lags),
             "points": [
                 {key: plain(row[key]) for key in ("proxy", "goal", "segment")}
-                for row in self.table.to_dict(orient="records")
+                for row in self.table.iloc[:: -(-max(len(self.table), 1) // POINTS)].to_dict(orient="records")
             ],
             "verdict": self.verdict.to_dict(),
         }

@@ -40,7 +40,9 @@ def _proxy(data: dict[str, Any]) -> tuple[str, alt.Chart]:
     chart = chart.encode(
         x=alt.X("proxy:Q", title="effect on the proxy"), y=alt.Y("goal:Q", title="effect on the goal")
     )
-    return "Each effect on the proxy against its effect on the goal", chart
+    shown, of = len(table), data["effects"]
+    which = "Each effect" if shown == of else f"{shown:,} of {of:,} effects, evenly picked:"
+    return f"{which} on the proxy against its effect on the goal", chart
 
 
 def _segments(data: dict[str, Any]) -> tuple[str, alt.Chart]:
