@@ -19,11 +19,7 @@ from test_audit_drift import FALLING, STABLE, first_reds
 from test_audit_leads import scored
 from test_audit_proxy import answers, people_of
 
-from optimizer.audit.drift import monitor
-from optimizer.audit.leads import qualify
-from optimizer.audit.proxy import effects_of_tests, validate
-from optimizer.audit.rows import load
-from optimizer.audit.segments import decompose
+from optimizer.cli import main
 
 RUNS = 400
 ROWS = 1_000_000
@@ -57,17 +53,36 @@ def timed(what: str, run) -> None:
 
 
 def test_a_million_rows(tmp_path):
+    """Each audit of a file, as the command runs it: read, judged, drawn and written."""
     rng = np.random.default_rng(1)
-    people = people_of(rng, 100, ROWS // 200, 0.9)
-    file = tmp_path / "people.csv"
-    people.round(4).to_csv(file, index=False)
-    columns = {"proxy": "proxy", "goal": "goal", "test": "test", "arm": "arm"}
-    timed("proxy, file read", lambda: validate(effects_of_tests(load(file, columns))))
-    visits = pd.DataFrame({"period": rng.choice(["a", "b"], ROWS), "segment": rng.choice(list("xyz"), ROWS)})
-    visits["count"], visits["size"] = rng.integers(0, 2, ROWS), 1
-    timed("segments", lambda: decompose(visits))
-    days = np.array([date(2026, 1, 5) + timedelta(weeks=i) for i in range(26)])
-    leads = pd.DataFrame({"date": days[rng.integers(0, 26, ROWS)], "count": rng.random(ROWS) < 0.14, "size": 1})
-    timed("drift", lambda: monitor(leads.astype({"count": int}), "binomial", target=0.14))
+    people = people_of(rng, 100, ROWS // 200, 0.9).round(4)
+    days = [(date(2026, 1, 5) + timedelta(days=i)).isoformat() for i in range(5000)]
     crm = scored(ROWS)
-    timed("leads", lambda: qualify(crm))
+    visits = {"period": rng.choice(["a", "b"], ROWS), "segment": rng.choice(list("xyz"), ROWS)}
+    bought = {"bought": rng.integers(0, 2, ROWS), "size": 1}
+    sold = {"week": rng.choice(days[:182:7], ROWS), "bought": (rng.random(ROWS) < 0.14).astype(int), "size": 1}
+    split = {"arm": rng.choice(["control", "new"], ROWS), "bought": rng.integers(0, 2, ROWS)}
+    units = np.repeat(np.arange(1000), 1000)
+    geo = {"unit": units, "day": np.tile(days[:1000], 1000), "sales": rng.gamma(9, 10, ROWS)}
+    geo["group"] = np.where(units < 500, "t", "c")
+    history = {"week": np.tile(days, 200), "geo": np.repeat(np.arange(200), 5000)}
+    history |= {name: rng.gamma(99, 1, ROWS) for name in ("leads", "orders")}
+    regions = "--unit unit --date day --value sales"
+    calls = {
+        "proxy": (people, "--proxy proxy --goal goal --test test --arm arm"),
+        "proxy ": (history, "--proxy leads --goal orders --date week --segment geo"),
+        "segments": (visits | bought, "--period period --segment segment --count bought --size size"),
+        "drift": (sold, "--kind binomial --date week --value bought --size size --target 0.14"),
+        "leads": (crm, "--date date --score score --bought bought --line line"),
+        "experiment read": (split, "--arm arm --control control --count bought --split 0.5"),
+        "experiment read-regions": (
+            geo,
+            f"{regions} --group group --treated t --start {days[900]} --end {days[999]}",
+        ),
+        "experiment plan-regions": (geo, f"{regions} --treated 500 --control 500 --periods 90 --lift 0.05"),
+    }
+    file = tmp_path / "rows.csv"
+    for name, (rows, options) in calls.items():
+        pd.DataFrame(rows).to_csv(file, index=False)
+        command = ["audit", *name.split(), str(file), *options.split(), "--out", str(tmp_path)]
+        timed(f"audit {name}", lambda command=command: main(command))

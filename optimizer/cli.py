@@ -12,8 +12,10 @@ import typer
 from . import terminal
 from .cli_audit import app as audit
 from .cli_evidence import app as evidence
+from .cli_experiment import app as experiment
 from .cli_ledger import ByOption, LedgerOption, check_options, record_batch, record_plan
 from .cli_ledger import app as ledger_app
+from .cli_scorecard import app as scorecard
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 
 app.add_typer(evidence)
+audit.add_typer(experiment)
+audit.add_typer(scorecard)
 app.add_typer(audit)
 app.add_typer(ledger_app)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import terminal
 from .errors import SpecError
+
+if TYPE_CHECKING:
+    from .audit.drift import Drift
 
 
 class Law(StrEnum):
@@ -27,6 +30,13 @@ class Side(StrEnum):
     up = "up"
 
 
+class Change(StrEnum):
+    """How a history's changes are counted."""
+
+    share = "share"
+    level = "level"
+
+
 app = typer.Typer(
     name="audit",
     help="Is the KPI the right one? Checked on your own data, before money moves and after.",
@@ -35,6 +45,10 @@ app = typer.Typer(
 )
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA", help="CSV or Parquet.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COLUMN=VALUE", help="Only these rows of the file; may be given again."),
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Where the JSON and the page go.", show_default="./results/<file>"),
@@ -54,12 +68,11 @@ def alignment(
 ) -> None:
     """Say what steering by the ad platform's KPI costs in the KPI the business wants."""
     from .audit.alignment import alignment as audit
-    from .report.auditing import print_alignment
     from .scenario import Scenario
 
     directory = terminal.directory(out, scenario)
     found = audit(Scenario.load(scenario), goal=goal)
-    _finish(found, "alignment", directory, print_alignment)
+    terminal.finish_audit(found, "alignment", directory)
 
 
 @app.command()
@@ -82,12 +95,15 @@ def proxy(
         typer.Option(min=0, max=52, help="A history: periods until the goal follows; found if not given."),
     ] = None,
     segment: Annotated[str | None, typer.Option(metavar="COLUMN", help="Look at each segment too.")] = None,
+    change: Annotated[
+        Change, typer.Option(help="A history: relative changes, or plain ones for what can be 0 or negative.")
+    ] = Change.share,
+    where: Where = None,
     out: Out = None,
 ) -> None:
     """Say whether a KPI that is seen soon stands for the one that counts, by effects and not by people."""
     from .audit import proxy as audit
     from .audit.rows import load
-    from .report.auditing import print_proxy
 
     if (test is None) != (arm is None):
         raise SpecError("people in tests need both --test and --arm", "name the column of each")
@@ -95,14 +111,14 @@ def proxy(
         raise SpecError("--lag is for a history", "people's goals are those of the same row")
     directory = terminal.directory(out, data)
     names = {"proxy": proxy, "goal": goal, "test": test, "arm": arm, "date": date, "segment": segment}
-    rows = load(data, names)
+    rows = load(data, names, where or ())
     if test is not None:
         effects = audit.effects_of_tests(rows)
     elif date is not None:
-        effects = audit.effects_of_history(rows, lag)
+        effects = audit.effects_of_history(rows, lag, change.value)
     else:
         effects = audit.effects_of_rows(rows)
-    _finish(audit.validate(effects), "proxy", directory, print_proxy)
+    terminal.finish_audit(audit.validate(effects), "proxy", directory)
 
 
 @app.command()
@@ -114,16 +130,16 @@ def segments(
     size: Annotated[str, typer.Option(metavar="COLUMN", help="Of how many.")],
     before: Annotated[str | None, typer.Option(metavar="PERIOD", help="The first by order if not given.")] = None,
     after: Annotated[str | None, typer.Option(metavar="PERIOD", help="The last by order if not given.")] = None,
+    where: Where = None,
     out: Out = None,
 ) -> None:
     """Split a rate's change into who came (mix) and what they did (rate); flag reversals."""
     from .audit.rows import load
     from .audit.segments import decompose
-    from .report.auditing import print_segments
 
     directory = terminal.directory(out, data)
-    rows = load(data, {"period": period, "segment": segment, "count": count, "size": size})
-    _finish(decompose(rows, before, after), "segments", directory, print_segments)
+    rows = load(data, {"period": period, "segment": segment, "count": count, "size": size}, where or ())
+    terminal.finish_audit(decompose(rows, before, after), "segments", directory)
 
 
 @app.command()
@@ -138,34 +154,83 @@ def drift(
     target: Annotated[float | None, typer.Option(help="The value it is held against, such as 0.14.")] = None,
     baseline: Annotated[int | None, typer.Option(min=1, help="Or: how many first periods are.")] = None,
     worse: Annotated[Side, typer.Option(help="Which way is worse.")] = Side.down,
+    ledger: Annotated[
+        str | None,
+        typer.Option(metavar="LEDGER", help="On red, open a review there: until it is closed, no plan goes live."),
+    ] = None,
+    kpi: Annotated[str | None, typer.Option(metavar="KPI", help="With --ledger: its name there.")] = None,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="With --ledger: who opens it.")] = None,
+    where: Where = None,
     out: Out = None,
 ) -> None:
     """Watch a KPI: has it left its reference beyond what chance does, and since when?"""
     from .audit.drift import monitor
     from .audit.rows import load
-    from .report.auditing import print_drift
 
     if kind is Law.binomial and size is None:
         raise SpecError("a share needs --size", "name the column that says of how many")
     if kind is Law.normal and size is not None:
         raise SpecError("a mean has no --size", "drop it")
+    if len({ledger is None, kpi is None, by is None}) > 1:
+        raise SpecError("--ledger, --kpi and --by go together", "name the ledger, the KPI and yourself")
     directory = terminal.directory(out, data)
     name = "value" if kind is Law.normal else "count"
-    rows = load(data, {"date": date, name: value, "size": size})
+    rows = load(data, {"date": date, name: value, "size": size}, where or ())
     found = monitor(rows, kind.value, worse=worse.value, target=target, baseline=baseline)
-    _finish(found, "drift", directory, print_drift)
+    if ledger is not None and kpi is not None and by is not None:
+        _open_review(found, ledger, kpi, by)
+    terminal.finish_audit(found, "drift", directory)
 
 
-def _finish(found: Any, name: str, directory: Path, show: Any) -> None:
-    """Write the JSON and the page, print, and leave with 1 where something was found."""
-    from .report.audit_page import render_audit
-    from .report.files import json_text, write_all
+def _open_review(found: Drift, where: str, kpi: str, by: str) -> None:
+    """Open a review of a KPI that is red, or name the one that is open already."""
+    from .ledger import Ledger
+    from .report.formats import clean
 
-    data = found.to_dict()
-    files = {f"audit-{name}.html": render_audit(name, data), f"audit-{name}.json": json_text(data)}
-    write_all(directory, files)
-    console = terminal.console()
-    show(console, found)
-    terminal.say_where(console, directory, files)
-    if found.verdict.found:
-        raise typer.Exit(terminal.FINDING)
+    if not found.verdict.found:
+        return
+    with Ledger(where, create=True) as ledger:
+        known = [each for each in ledger.reviews.list(kpi) if each.light == "red"]
+        review = known[0] if known else ledger.reviews.open(kpi, "red", found.verdict.reason, by)
+    said = f"{review.id} {'was' if known else 'is'} open on {kpi}; its next step is '{review.next}'"
+    terminal.console().print(clean(said), markup=False, soft_wrap=True)
+
+
+@app.command()
+def leads(
+    data: DataFile,
+    date: Annotated[str, typer.Option(metavar="COLUMN", help="The day of the lead.")],
+    score: Annotated[str, typer.Option(metavar="COLUMN", help="Any number that rises with the chance to buy.")],
+    bought: Annotated[str, typer.Option(metavar="COLUMN", help="1 if it bought, 0 if not.")],
+    threshold: Annotated[
+        list[float] | None,
+        typer.Option(help="A probability from which a lead counts; may be given again. Quartiles if not given."),
+    ] = None,
+    line: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The line it came from, named as in the scenario.")
+    ] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(metavar="SCENARIO", help="Also say what each way to count does to this plan.")
+    ] = None,
+    kpi: Annotated[str | None, typer.Option(metavar="KPI", help="With --scenario: the KPI of leads.")] = None,
+    where: Where = None,
+    out: Out = None,
+) -> None:
+    """Count leads above a threshold or by calibrated probability; check that on later leads."""
+    from dataclasses import replace
+
+    from .audit.leads import plans_by_choice, qualify
+    from .audit.rows import load
+    from .scenario import Scenario
+
+    if (scenario is None) != (kpi is None) or (scenario is not None and line is None):
+        raise SpecError(
+            "plans need --scenario, --kpi and --line", "name the scenario, its KPI of leads, the column"
+        )
+    directory = terminal.directory(out, data)
+    given = None if scenario is None else Scenario.load(scenario)
+    rows = load(data, {"date": date, "score": score, "bought": bought, "line": line}, where or ())
+    found = qualify(rows, tuple(threshold) if threshold else None)
+    if given is not None and kpi is not None:
+        found = replace(found, plans=plans_by_choice(given, kpi, found))
+    terminal.finish_audit(found, "leads", directory)

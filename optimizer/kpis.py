@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from .documents import Spec
 from .errors import SpecError
+from .proxies import ProxySpec
 from .targets import Direction, Target, Thresholds, check_order
 
 Floats = NDArray[np.float64]
@@ -49,6 +50,9 @@ class Kpi(Spec):
         ge=0,
         le=1000,
         description="Periods until the KPI it stands for follows. Plans count that one by its own delay.",
+    )
+    proxy: ProxySpec | None = Field(
+        None, description="What `audit proxy` found of it, and who waives a contradiction by name."
     )
     waiver: str = Field("", description="Why a proximal objective is accepted without proxy_for.")
     so_what: str = Field("", description="What changes for the business when it moves.")
@@ -118,6 +122,12 @@ class Kpi(Spec):
                 "a lag is the time until another KPI follows",
                 "add horizon: proximal and proxy_for, or drop the lag",
                 path=("lag",),
+            )
+        if self.proxy is not None and self.proxy_for is None:
+            raise SpecError(
+                "an audit says whether a KPI stands for another, and this one stands for none",
+                "name that KPI in proxy_for, or drop proxy",
+                path=("proxy",),
             )
         if self.waiver and (self.horizon != "proximal" or self.proxy_for is not None):
             raise SpecError(

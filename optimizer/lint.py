@@ -10,6 +10,7 @@ from typing import Literal
 from .errors import InfeasibleError, field_path
 from .horizon import DAYS
 from .kpis import SPEND
+from .proxies import behind
 from .reach import Reach, reachability
 from .scenario import Scenario
 
@@ -127,6 +128,39 @@ def _proxies(scenario: Scenario) -> Iterator[Finding]:
                 f"'{name}' is proximal but stands for nothing: what is seen early is worth what it foretells. "
                 "Name the KPI it stands for (proxy_for), or say in a waiver why it is accepted without.",
                 ("kpis", name, "horizon"),
+            )
+
+
+def _audited(scenario: Scenario) -> Iterator[Finding]:
+    """What audits found of the proxies that objectives are, or are made of."""
+    kpis = scenario.spec.kpis
+    told = {name: proxy for _, name, proxy in behind(kpis, scenario.objectives)}
+    for name, proxy in told.items():
+        goal, said = kpis[name].proxy_for, f" ({proxy.said})" if proxy.said else ""
+        path = ("kpis", name, "proxy")
+        if proxy.blocked:
+            yield Finding(
+                "error",
+                "contradicted-proxy",
+                f"'{name}' is optimised, but its audit contradicts that it stands for '{goal}'{said}: no plan is "
+                "made. Optimise the goal itself, or accept it by name (waived_by, reason).",
+                path,
+            )
+        elif proxy.waived_by:
+            yield Finding(
+                "warning",
+                "waived-proxy",
+                f"'{name}' is optimised although it is a contradicted proxy for '{goal}'{said}: waived by "
+                f"{proxy.waived_by}, {proxy.reason}",
+                path,
+            )
+        elif proxy.verdict != "supported":
+            yield Finding(
+                "warning",
+                "unsupported-proxy",
+                f"'{name}' is optimised, and whether it stands for '{goal}' is '{proxy.verdict}'{said}: keep the "
+                "goal as a guardrail.",
+                path,
             )
 
 
@@ -281,6 +315,7 @@ def _targets(reaches: Sequence[Reach]) -> Iterator[Finding]:
 RULES: tuple[Callable[[Scenario], Iterator[Finding]], ...] = (
     _outcome_path,
     _proxies,
+    _audited,
     _guards,
     _counts,
     _so_whats,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from . import delay, documents, preferences, response, variants
+from . import delay, documents, preferences, proxies, response, variants
 from .constraints import ConstraintsSpec, Line, Polyhedron
 from .decisions import DecisionsSpec
 from .documents import Document, Spec
@@ -227,6 +227,7 @@ class Scenario:
 
     @classmethod
     def _build(cls, spec: ScenarioSpec, directory: Path) -> Scenario:
+        spec = spec.model_copy(update={"kpis": proxies.settled(spec.kpis, directory)})
         tree = KpiTree(spec.kpis)
         objectives = preferences.objectives(spec.kpis, spec.preferences)
         names = [line.name for line in spec.lines]
@@ -238,7 +239,8 @@ class Scenario:
             model = from_file(spec.response, tree.leaves, names, directory)
             model, notes = at_horizon(model, spec.horizon)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
-        notes = (*spec.notes, *model.notes, *notes, *delay.notes(spec, model))
+        waived = proxies.notes(spec.kpis, objectives)
+        notes = (*waived, *spec.notes, *model.notes, *notes, *delay.notes(spec, model))
         return cls(spec, tree, objectives, model, polyhedron, notes, directory)
 
     @property

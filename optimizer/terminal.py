@@ -40,6 +40,25 @@ def console() -> Console:
     return Console(highlight=False)
 
 
+def finish_audit(found: Any, name: str, directory: Path, files: dict[str, str] | None = None) -> None:
+    """Write an audit's JSON, its page and other files, print it, and leave with 1 where something was found."""
+    from typer import Exit
+
+    from .report.audit_page import render_audit
+    from .report.auditing import print_audit
+    from .report.files import json_text, write_all
+
+    data = found.to_dict()
+    page = {f"audit-{name}.html": render_audit(name, data), f"audit-{name}.json": json_text(data)}
+    written = {**page, **(files or {})}
+    write_all(directory, written)
+    shown = console()
+    print_audit(shown, name, found)
+    say_where(shown, directory, written)
+    if found.verdict.found:
+        raise Exit(FINDING)
+
+
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[float], None]]:
     """Show a progress bar on stderr while something runs; nothing where stderr is not a terminal."""

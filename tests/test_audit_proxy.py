@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from optimizer import DataError
+from optimizer.audit import proxy
 from optimizer.audit.proxy import Effects, effects_of_history, effects_of_rows, effects_of_tests, validate
 
 CONJURA = Path(__file__).parents[2] / "shared" / "data" / "conjura" / "weekly.parquet"
@@ -201,3 +202,30 @@ def test_what_stands_for_what_at_a_brand(proxy, goal, answer):
     found = validate(effects_of_history(brand[list(names)].rename(columns=names)))
     assert found.lag == 0
     assert found.verdict.answer == answer
+
+
+def test_plain_changes_serve_what_can_be_negative():
+    rows = history(np.random.default_rng(3), 80, 2, 0.9)
+    moved = rows.assign(proxy=np.log(rows["proxy"]) - 5.0, goal=np.log(rows["goal"]))
+    with pytest.raises(DataError, match="not positive"):
+        effects_of_history(moved)
+    one, other = effects_of_history(rows), effects_of_history(moved, by="level")
+    assert one.lag == other.lag == 2
+    assert validate(one).figures.loc["correlation", "value"] == pytest.approx(
+        validate(other).figures.loc["correlation", "value"]
+    )
+    with pytest.raises(DataError, match="never changes"):
+        effects_of_history(moved.assign(proxy=0.0), by="level")
+
+
+def test_very_many_effects_are_drawn_by_the_sums_of_blocks(monkeypatch):
+    """The same figures, and intervals as wide, as if each were drawn by itself."""
+    rng = np.random.default_rng(1)
+    values = rng.standard_normal((6000, 5)) * [1, 1, 0.1, 0.1, 0.02] + [0.2, 0.1, 0.3, 0.3, 0.1]
+    values[:, 1] += 0.7 * values[:, 0]
+    many = proxy._draws(values, np.random.default_rng(2), 300, 1)
+    monkeypatch.setattr(proxy, "MANY", 10_000)
+    single = proxy._draws(values, np.random.default_rng(2), 300, 1)
+    for name, draws in single.items():
+        assert many[name].mean() == pytest.approx(draws.mean(), abs=0.3 * draws.std())
+        assert many[name].std() == pytest.approx(draws.std(), rel=0.25)

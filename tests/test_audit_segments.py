@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
-from optimizer import DataError, Scenario, SpecError, solve
+from optimizer import DataError, Scenario, SpecError, simulate, solve
 from optimizer.audit.segments import by_segment, decompose
 
 ROOT = Path(__file__).parents[1]
@@ -120,3 +122,35 @@ def test_a_plan_says_who_it_is_for():
     assert shares.sum().to_numpy() == pytest.approx(1.0)
     with pytest.raises(DataError, match="no line has the attribute"):
         by_segment(plan, "country")
+
+
+def outcome_share(floor: float | None) -> Scenario:
+    """The insurance case with a least share of policies for one of its segments."""
+    data = YAML(typ="safe").load((ROOT / "scenarios" / "insurance.yaml").read_text())
+    data.pop("claims", None)
+    for kpi in data["kpis"].values():
+        kpi["role"] = "monitor"
+    data["kpis"]["policies"]["role"] = "objective"
+    data["kpis"]["shoppers"] = {"direction": "maximize", "role": "monitor"}
+    data["kpis"]["share"] = {"ratio": ["shoppers", "policies"], "direction": "maximize"}
+    curve = data["response"]["policies"]["price_shopping"]
+    data["response"]["shoppers"] = {"high_intent": "none", "price_shopping": copy.deepcopy(curve)}
+    data["preferences"] = {"floors": {"share": floor}} if floor else {}
+    if not floor:
+        data["kpis"]["share"]["role"] = "monitor"
+    return Scenario.from_dict(data)
+
+
+@pytest.mark.parametrize("floor", [0.2, 0.5])
+def test_a_least_share_of_an_outcome_is_kept_and_proven(floor: float):
+    """Against every split on a fine grid: a share of concave effects makes no convex set, and is still proven."""
+    plan = solve(outcome_share(floor))
+    assert plan.outcomes.loc["share", "expected"] >= floor - 1e-6
+    assert plan.certificate.guarantee == "global"
+    free = outcome_share(None)
+    shopping = np.linspace(0, 250_000, 5001)
+    splits = np.stack([250_000 - shopping, shopping], axis=1)
+    found = simulate(free, splits).groupby(level="plan").mean()
+    best = found.loc[found["share"] >= floor, "policies"].max()
+    assert plan.outcomes.loc["policies", "expected"] >= best * (1 - 1e-6)
+    assert plan.outcomes.loc["policies", "expected"] <= best * (1 + 1e-3)

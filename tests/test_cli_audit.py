@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_audit_drift import weeks
+from test_audit_leads import scored
 from test_audit_proxy import history, known_effects, people_of
 from test_audit_segments import two_cohorts
 
@@ -186,3 +187,42 @@ def test_the_funnel_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     # Impressions of one channel move a small part of all conversions: no proxy for them.
     assert "YELLOW: weak" in out
     assert "changes in the history" in out
+
+
+def test_leads_and_what_each_way_to_count_does_to_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    leads = scored(4000)
+    names = dict(zip(sorted(leads["line"].unique()), ["high_intent", "price_shopping"], strict=True))
+    leads.assign(line=leads["line"].map(names)).to_csv(tmp_path / "leads.csv", index=False)
+    columns = ("--date", "date", "--score", "score", "--bought", "bought")
+    options = ("--line", "line", "--scenario", SCENARIO, "--kpi", "forms", "--threshold", 0.2)
+    code, out, _ = run(capsys, "leads", tmp_path / "leads.csv", *columns, *options, "--out", tmp_path / "out")
+    assert code == 0
+    assert "probability from 0.2" in out
+    found = json.loads((tmp_path / "out" / "audit-leads.json").read_text())
+    assert found["plans"][0]["choice"] == "every lead"
+    page = (tmp_path / "out" / "audit-leads.html").read_text()
+    assert "<svg" in page
+    assert "What each way does to the plan" in page
+    code, _, err = run(capsys, "leads", tmp_path / "leads.csv", *columns, "--kpi", "forms")
+    assert code == 2
+    assert "--scenario, --kpi and --line" in err
+
+
+def test_a_red_drift_opens_a_review_and_holds_the_plan_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    weeks(np.linspace(140, 80, 26).astype(int), 1000).to_csv(tmp_path / "d.csv", index=False)
+    kind = ("--kind", "binomial", "--date", "date", "--value", "count", "--size", "size", "--target", "0.14")
+    where = tmp_path / "ledger.db"
+    ledger = ("--ledger", where, "--kpi", "policies", "--by", "ann")
+    for said in ("is open on policies", "was open on policies"):
+        code, out, _ = run(capsys, "drift", tmp_path / "d.csv", *kind, *ledger, "--out", tmp_path / "out")
+        assert code == 1
+        assert f"{said}; its next step is 'data quality'" in out
+    decide = ("plan", SCENARIO, "--ledger", where, "--by", "ann", "--out", tmp_path / "plan")
+    assert main([*map(str, decide)]) == 0
+    id = capsys.readouterr().out.split("Recorded as ")[1].split("/")[0]
+    assert main(["ledger", "submit", str(where), id, "--by", "ann"]) in (0, 2)
+    assert main(["ledger", "approve", str(where), id, "--by", "bob"]) == 2
+    assert "a red review is open on policies" in capsys.readouterr().err
+    code, _, err = run(capsys, "drift", tmp_path / "d.csv", *kind, "--ledger", where)
+    assert code == 2
+    assert "go together" in err

@@ -128,9 +128,13 @@ def growth_from_nothing(data: dict[str, Any]) -> None:
 
 COST_TWICE = {"direction": "minimize", "role": "guardrail", "ratio": ["spend", "leads"], "so_what": "dear leads"}
 
+WAIVED = {"verdict": "contradicted", "waived_by": "Ana", "reason": "until orders are matched to leads"}
 BROKEN: list[tuple[str, str, Edit, str]] = [
     ("no-outcome-path", "error", kpi("leads", proxy_for=None, horizon="distal"), "kpis.leads.level"),
     ("no-proxy-for", "error", kpi("orders", horizon="proximal"), "kpis.orders.horizon"),
+    ("contradicted-proxy", "error", kpi("leads", proxy={"verdict": "contradicted"}), "kpis.leads.proxy"),
+    ("waived-proxy", "warning", kpi("leads", proxy=WAIVED), "kpis.leads.proxy"),
+    ("unsupported-proxy", "warning", kpi("leads", proxy={"verdict": "weak"}), "kpis.leads.proxy"),
     ("no-level", "warning", kpi("orders", level=None), "kpis.orders.level"),
     ("no-guard", "warning", no_floors, "kpis"),
     ("guardrail-without-floor", "warning", kpi("cost_per_order_2", **COST_TWICE), "kpis.cost_per_order_2.role"),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .. import proxies
 from ..errors import SpecError
 from ..plan import Plan, plain, records
 from ..simulate import Simulator
@@ -147,7 +148,7 @@ def _pair(scenario: Scenario, goal: str | None) -> tuple[str, str]:
         goal = kpi
         while (end := kpis[goal].proxy_for) is not None:
             goal = end
-        counted = _counted(scenario)
+        counted = proxies.counted(scenario)
         if goal == kpi and kpi not in counted:
             if len(counted) > 1:
                 raise SpecError(
@@ -165,24 +166,22 @@ def _pair(scenario: Scenario, goal: str | None) -> tuple[str, str]:
     return kpi, goal
 
 
-def _counted(scenario: Scenario) -> list[str]:
-    """The objectives that the preferences give any weight."""
-    weights = scenario.spec.preferences.weights
-    return [name for name in scenario.objectives if weights.get(name, 1.0) > 0]
-
-
 def _alone(scenario: Scenario, goal: str) -> bool:
-    return _counted(scenario) == [goal] and not scenario.spec.preferences.floors
+    return proxies.counted(scenario) == (goal,) and not scenario.spec.preferences.floors
 
 
 def only(scenario: Scenario, kpi: str) -> Scenario:
-    """Return the scenario with one KPI to optimise and no floors; the rules stay."""
+    """Return the scenario with one KPI to optimise and no floors; the rules stay.
+
+    What audits found of proxies is left out: the plan is for comparison, and nobody acts on it.
+    """
     from ..scenario import Scenario as Checked
 
     data = scenario.spec.model_dump(exclude_none=True, exclude={"hash"})
     data["preferences"] = {}
     for name, spec in data["kpis"].items():
         spec["role"] = "objective" if name == kpi else "monitor"
+        spec.pop("proxy", None)
     return Checked.from_dict(data, scenario.directory)
 
 

@@ -353,7 +353,9 @@ def difference_power(
         changes.append(float(change.var(ddof=1)))
     spread = math.sqrt(float(np.mean(changes)))
     power = stats_library("statsmodels.stats.power").TTestIndPower().power
-    return float(power(lift / spread, treated, 1 - level, ratio=control / treated, alternative="two-sided"))
+    # The side the lift is on: the other is all but never crossed, and its tail has no value where lifts are large.
+    one_side = (1 - level) / 2
+    return float(power(abs(lift) / spread, treated, one_side, ratio=control / treated, alternative="larger"))
 
 
 def _last(rows: pd.DataFrame, periods: int) -> tuple[date, date]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +53,8 @@ class Leads:
         without lines.
     verdict : Verdict
         On the calibration.
+    plans : DataFrame
+        What each choice does to a plan, see `plans_by_choice`; empty unless asked for.
     """
 
     probability: pd.Series
@@ -61,6 +63,7 @@ class Leads:
     choices: pd.DataFrame
     lines: pd.DataFrame
     verdict: Verdict
+    plans: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data but the leads themselves; NaN becomes null."""
@@ -70,6 +73,7 @@ class Leads:
             "calibration": records(self.calibration),
             "choices": records(self.choices),
             "lines": records(self.lines),
+            "plans": records(self.plans),
             "verdict": self.verdict.to_dict(),
         }
 

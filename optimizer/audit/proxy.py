@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from ..plan import plain, records
 from .verdict import Verdict
 
 Floats = NDArray[np.float64]
+By = Literal["share", "level"]
 
 FEWEST = 12
 """Effects below which nothing is said."""
@@ -27,6 +28,10 @@ MOST_LAG = 13
 CHANCE = 2.91
 """Correlation, times the root of the number of effects, that one lag in `MOST_LAG` + 1 passes by chance in 5 %."""
 SEED = 20260105
+POINTS = 2000
+"""Effects that the JSON and the picture hold at most, evenly picked."""
+MANY = 5000
+"""Effects, or blocks of them, of which resamples are drawn."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,15 @@ class Effects:
         ``tests`` (caused), ``effects`` (the same, their sampling noise unknown) or ``history`` (moved together).
     lag : int
         Periods by which the goal follows.
+    lags : DataFrame
+        Of a history whose lag was looked for: ``correlation`` of the earlier effects by ``lag``, and
+        ``by chance``, the size that the best of so many lags has by chance in 5 %.
     """
 
     table: pd.DataFrame
     kind: str
     lag: int = 0
+    lags: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,8 @@ class Proxy:
         How many effects, and the periods by which the goal follows.
     kind : str
         As `Effects.kind`.
+    lags : DataFrame
+        As `Effects.lags`.
     verdict : Verdict
     """
 
@@ -77,6 +88,7 @@ class Proxy:
     kind: str
     verdict: Verdict
     table: pd.DataFrame = field(repr=False)
+    lags: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON data, numbers unrounded; NaN becomes null."""
@@ -87,9 +99,10 @@ class Proxy:
             "lag": self.lag,
             "figures": records(self.figures),
             "segments": records(self.segments),
+            "lags": records(self.lags),
             "points": [
                 {key: plain(row[key]) for key in ("proxy", "goal", "segment")}
-                for row in self.table.to_dict(orient="records")
+                for row in self.table.iloc[:: -(-max(len(self.table), 1) // POINTS)].to_dict(orient="records")
             ],
             "verdict": self.verdict.to_dict(),
         }
@@ -149,7 +162,7 @@ def _effect(segment: str, control: pd.Series, treated: pd.Series) -> dict[str, A
     return row | ({"date": min(control["date"], treated["date"])} if "date" in control else {})
 
 
-def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
+def effects_of_history(rows: pd.DataFrame, lag: int | None = None, by: By = "share") -> Effects:
     """Return the changes from one period to the next as effects, the goal's ``lag`` periods later.
 
     Changes are relative (log ratios), so that growth and size of segment drop out. Without a lag the one with the
@@ -162,30 +175,41 @@ def effects_of_history(rows: pd.DataFrame, lag: int | None = None) -> Effects:
         One row a period (and segment): ``date``, ``proxy``, ``goal`` (positive numbers), and maybe ``segment``.
     lag : int, optional
         Periods by which the goal follows.
+    by : "share" or "level"
+        ``level`` takes plain differences in each segment's own standard deviations instead, for series that can
+        be 0 or negative.
 
     Raises
     ------
     DataError
-        If a number is not positive, a date stands twice in a segment, or periods are not evenly spaced.
+        If a number is not positive (by share) or never changes (by level), a date stands twice in a segment, or
+        periods are not evenly spaced.
     """
     rows = rows.assign(segment=rows.get("segment", "all"))
     wide = {}
     for segment, part in rows.groupby("segment", sort=True, observed=True):
-        wide[str(segment)] = _changes(str(segment), part.sort_values("date"))
+        wide[str(segment)] = _changes(str(segment), part.sort_values("date"), by)
     choices = range(MOST_LAG + 1) if lag is None else [lag]
     lagged = {shift: _lagged(wide, shift) for shift in choices}
+    lags = pd.DataFrame()
     if lag is None:
         # The same weeks for every lag, or the shorter series of a longer one would win by chance.
         last = max(len(part) for part in wide.values())
         earlier = {shift: t[t["at"] < (1 - LATER) * (last - MOST_LAG)] for shift, t in lagged.items()}
-        sizes = {shift: abs(_correlation(t)) for shift, t in earlier.items() if len(t) >= FEWEST}
-        known = {shift: size for shift, size in sizes.items() if size > CHANCE / np.sqrt(len(earlier[shift]))}
+        found = {
+            shift: (_correlation(part), CHANCE / np.sqrt(len(part)))
+            for shift, part in earlier.items()
+            if len(part) >= FEWEST
+        }
+        known = {shift: abs(size) for shift, (size, chance) in found.items() if abs(size) > chance}
         lag = max(known, key=lambda shift: known[shift]) if known else 0
+        lags = pd.DataFrame.from_dict(found, orient="index", columns=["correlation", "by chance"])
+        lags = lags.rename_axis("lag")
     table = lagged[lag].sort_values("at", kind="stable").drop(columns="at").reset_index(drop=True)
-    return Effects(table, "history", lag)
+    return Effects(table, "history", lag, lags)
 
 
-def _changes(segment: str, part: pd.DataFrame) -> pd.DataFrame:
+def _changes(segment: str, part: pd.DataFrame, by: By) -> pd.DataFrame:
     days = pd.to_datetime(part["date"])
     steps = days.diff().dropna().dt.days
     usual = int(steps.mode().iloc[0]) if len(steps) else 1
@@ -195,23 +219,29 @@ def _changes(segment: str, part: pd.DataFrame) -> pd.DataFrame:
             f"the periods of '{segment}' are not evenly spaced: see {odd.date()}",
             "give one row for each period, none left out, none twice",
         )
+    if by == "level":
+        steps = part[["proxy", "goal"]].astype(float).diff().iloc[1:].reset_index(drop=True)
+        still = [name for name in steps if not steps[name].std() > 0]
+        if still:
+            raise DataError(f"'{still[0]}' of '{segment}' never changes", "leave that segment out")
+        return steps / steps.std()
     for name in ("proxy", "goal"):
         if (part[name] <= 0).any():
             worst = days[part.index[part[name] <= 0][0]]
             raise DataError(
                 f"'{name}' is not positive on {worst.date()} in '{segment}': its change has no ratio",
-                "leave the months out in which nothing ran, or use longer periods",
+                "use --change level, longer periods, or leave out the time in which nothing ran",
             )
     return np.log(part[["proxy", "goal"]]).diff().iloc[1:].reset_index(drop=True)
 
 
 def _lagged(wide: dict[str, pd.DataFrame], shift: int) -> pd.DataFrame:
-    parts = []
-    for segment, changes in wide.items():
-        pairs = pd.DataFrame({"proxy": changes["proxy"], "goal": changes["goal"].shift(-shift)})
-        pairs["at"] = np.arange(len(pairs))
-        parts.append(pairs.dropna().assign(segment=segment, var_proxy=0.0, var_goal=0.0, cov=0.0))
-    return pd.concat(parts, ignore_index=True)
+    proxies = np.concatenate([part["proxy"].to_numpy()[: max(len(part) - shift, 0)] for part in wide.values()])
+    goals = np.concatenate([part["goal"].to_numpy()[shift:] for part in wide.values()])
+    counts = [max(len(part) - shift, 0) for part in wide.values()]
+    table = pd.DataFrame({"proxy": proxies, "goal": goals})
+    table["at"] = np.concatenate([np.arange(count) for count in counts])
+    return table.assign(segment=np.repeat(list(wide), counts), var_proxy=0.0, var_goal=0.0, cov=0.0)
 
 
 def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
@@ -231,8 +261,7 @@ def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
     table = effects.table
     rng = np.random.default_rng(SEED)
     values = table[["proxy", "goal", "var_proxy", "var_goal", "cov"]].to_numpy(dtype=float)
-    picks = _resampled(rng, len(values), resamples, 4 if effects.kind == "history" else 1)
-    draws = _moments(values[picks])
+    draws = _draws(values, rng, resamples, 4 if effects.kind == "history" else 1)
     split = len(values) - int(np.ceil(LATER * len(values)))
     point, earlier, later = (_moments(part[None]) for part in (values, values[:split], values[split:]))
     rows = {}
@@ -250,7 +279,29 @@ def validate(effects: Effects, *, resamples: int = RESAMPLES) -> Proxy:
         effects.kind,
         _verdict(figures, segments, len(values), effects.kind),
         table,
+        effects.lags,
     )
+
+
+def _draws(values: Floats, rng: np.random.Generator, resamples: int, block: int) -> dict[str, Floats]:
+    """Slope, correlation and agreement of each resample: (B,) each.
+
+    Of very many effects, `MANY` blocks of neighbours are drawn by their sums: to draw each by itself would take
+    a thousand times the memory of the file.
+    """
+    if len(values) <= MANY:
+        return _moments(values[_resampled(rng, len(values), resamples, block)])
+    proxy, goal = (values[:, :2] - values[:, :2].mean(axis=0)).T
+    right = np.abs(values[:, 1]) * (values[:, 0] * values[:, 1] > 0)
+    parts = [np.ones(len(values)), proxy, goal, proxy**2, goal**2, proxy * goal, *values[:, 2:].T]
+    starts = np.linspace(0, len(values), MANY, endpoint=False).astype(np.int64)
+    columns = np.stack([*parts, np.abs(values[:, 1]), right], axis=1)
+    sums = np.add.reduceat(columns, starts, axis=0)
+    n, p, g, pp, gg, pg, vp, vg, cov, weight, agreed = np.stack(
+        [sums[rng.integers(0, MANY, MANY)].sum(axis=0) for _ in range(resamples)]
+    ).T
+    var_proxy, var_goal = (pp - p**2 / n) / (n - 1) - vp / n, (gg - g**2 / n) / (n - 1) - vg / n
+    return _figures((pg - p * g / n) / (n - 1) - cov / n, var_proxy, var_goal, agreed, weight)
 
 
 def _resampled(rng: np.random.Generator, size: int, resamples: int, block: int) -> NDArray[np.int64]:
@@ -276,10 +327,18 @@ def _moments(values: Floats) -> dict[str, Floats]:
     var_goal = (other**2).sum(axis=1) / across - noise[:, 1]
     cov = (one * other).sum(axis=1) / across - noise[:, 2]
     weight = np.abs(goal)
+    agreed = (weight * (proxy * goal > 0)).sum(axis=1)
+    return _figures(cov, var_proxy, var_goal, agreed, weight.sum(axis=1))
+
+
+def _figures(
+    cov: Floats, var_proxy: Floats, var_goal: Floats, agreed: Floats, weight: Floats
+) -> dict[str, Floats]:
+    """The three figures from moments without noise, all (B,); NaN where nothing but noise moved."""
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = np.where(var_proxy > 0, cov / var_proxy, np.nan)
         both = np.where((var_proxy > 0) & (var_goal > 0), var_proxy * var_goal, np.nan)
-        agreement = (weight * (proxy * goal > 0)).sum(axis=1) / weight.sum(axis=1)
+        agreement = agreed / weight
     return {"slope": slope, "correlation": np.clip(cov / np.sqrt(both), -1.0, 1.0), "agreement": agreement}
 
 
@@ -301,8 +360,9 @@ def _segments(table: pd.DataFrame, resamples: int, rng: np.random.Generator) -> 
     for segment, part in table.groupby("segment", sort=True):
         values = part[["proxy", "goal", "var_proxy", "var_goal", "cov"]].to_numpy(dtype=float)
         point = _moments(values[None])
-        draws = _moments(values[_resampled(rng, len(values), resamples, 1)])["correlation"]
-        fails = len(values) >= FEWEST and _interval(draws)[1] < 0
+        fails = False
+        if len(values) >= FEWEST and point["correlation"][0] < 0:
+            fails = _interval(_draws(values, rng, resamples, 1)["correlation"])[1] < 0
         rows[segment] = (len(values), point["correlation"][0], point["agreement"][0], bool(fails))
     columns = ["effects", "correlation", "agreement", "fails"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("segment")

@@ -41,9 +41,12 @@ class Table:
         return DataError(f"row {self.places[row]}: {message}", hint, path=(column,), file=self.file)
 
 
-def read(path: Path, wanted: Wanted) -> Table:
-    """Read the wanted columns, each with the config field that names it; see `history.load_history`."""
-    raw = _bytes(path)
+def read(path: Path, wanted: Wanted, limit: int = BYTES_LIMIT) -> Table:
+    """Read the wanted columns, each with the config field that names it; see `history.load_history`.
+
+    Files of more than ``limit`` bytes are refused.
+    """
+    raw = _bytes(path, limit)
     if _is_parquet(path, raw):
         return _read_parquet(raw, str(path), wanted)
     return _read_csv(raw, str(path), wanted)
@@ -68,12 +71,12 @@ def _is_parquet(path: Path, raw: bytes) -> bool:
     return raw[:4] == b"PAR1" or path.suffix.lower() in (".parquet", ".pq")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, limit: int = BYTES_LIMIT) -> bytes:
     try:
         size = path.stat().st_size
-        if size > BYTES_LIMIT:
+        if size > limit:
             raise DataError(
-                f"the file has {size:,} bytes; at most {BYTES_LIMIT:,} are read",
+                f"the file has {size:,} bytes; at most {limit:,} are read",
                 "keep one brand's rows and the columns the config names",
                 file=str(path),
             )

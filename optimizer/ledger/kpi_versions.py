@@ -17,7 +17,7 @@ from .chain import Chain, Row, Writer, canonical, clean_name
 from .states import RefusedError
 
 # What a scenario says of a KPI for its own horizon and purpose; all else is the definition.
-OF_THE_SCENARIO = {"baseline", "season", "role", "waiver"}
+OF_THE_SCENARIO = {"baseline", "season", "role", "proxy", "waiver"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class KpiVersion:
         Counted from 1.
     definition : mapping
         What a scenario's ``kpis`` block says of it, but for what belongs to one scenario (baseline, season, role,
-        waiver).
+        proxy, waiver).
     same_as : int
         The first version with this definition; itself but after a rollback.
     by, time, reason : str

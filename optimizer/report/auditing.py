@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -15,8 +16,10 @@ from .tables import block, columns, print_warnings
 if TYPE_CHECKING:
     from ..audit.alignment import Alignment
     from ..audit.drift import Drift
+    from ..audit.leads import Leads
     from ..audit.proxy import Proxy
     from ..audit.segments import Segments
+    from ..audit.trials import Trial
     from ..audit.verdict import Verdict
 
 COLOUR = {"green": "green", "yellow": "yellow", "red": "red", "grey": "dim"}
@@ -58,6 +61,10 @@ def print_proxy(console: Console, found: Proxy) -> None:
     if len(found.segments) > 1:
         console.print()
         console.print(block("By segment", _table(found.segments)))
+    if len(found.lags):
+        console.print()
+        foot = f"The goal is taken {found.lag} periods later: the largest beyond what chance does, else 0"
+        console.print(block("By periods until the goal follows, earlier effects", _table(found.lags), foot))
 
 
 def print_segments(console: Console, found: Segments) -> None:
@@ -107,3 +114,42 @@ def _table(frame: pd.DataFrame) -> Table:
         cells = ("yes" if value is True else "no" if value is False else number(float(value)) for value in row)
         table.add_row(clean(name), *cells)
     return table
+
+
+def print_leads(console: Console, found: Leads) -> None:
+    """Print each way to count leads, and what it does to the plan."""
+    print_verdict(console, found.verdict)
+    table = columns("A lead counts by", "The KPI", "Purchases caught", "Purchases a counted lead")
+    for name, row in found.choices.iterrows():
+        shares = (percent(row["purchases caught"]), _share(row["rate"]))
+        table.add_row(clean(name), number(row["counted"]), *shares)
+    console.print()
+    console.print(block("On the later leads", table))
+    if len(found.plans):
+        lines = [name for name in found.plans if name not in ("purchases", "lost")]
+        table = columns("Planned by", "Purchases", "Lost", *(clean(name) for name in lines))
+        for name, row in found.plans.iterrows():
+            money = (number(row[line]) for line in lines)
+            table.add_row(clean(name), number(row["purchases"]), percent(row["lost"]), *money)
+        console.print()
+        console.print(block("What each way does to the plan; spend by line", table))
+
+
+def print_experiment(console: Console, found: Trial) -> None:
+    """Print an experiment's verdict: its sentence holds the figures."""
+    print_verdict(console, found.verdict)
+
+
+PRINT: dict[str, Callable[[Console, Any], None]] = {
+    "alignment": print_alignment,
+    "proxy": print_proxy,
+    "segments": print_segments,
+    "drift": print_drift,
+    "leads": print_leads,
+    "experiment": print_experiment,
+}
+
+
+def print_audit(console: Console, name: str, found: Any) -> None:
+    """Print an audit by its name."""
+    PRINT[name](console, found)

@@ -43,6 +43,7 @@ def pages(view: View) -> list[str]:
     there = {
         "outcomes": True,
         "before": data["warnings"],
+        "scorecard": True,
         "moves": True,
         "allocation": True,
         "flighting": view.flighting,

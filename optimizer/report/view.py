@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..audit.scorecard import of_plan
 from ..explain import Explanation
 from ..front import Front
 from ..plan import Plan, labelled, plain
@@ -60,6 +61,7 @@ class View:
             "totals": self._totals(),
             "scale": self._scale(),
             "outlook": self.outlook,
+            "scorecard": list(of_plan(self.plan).rows),
             **plan_facts(self.plan),
             "versions": versions(),
         }

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import InfeasibleError, SolverError
+from ..proxies import counted, refuse_contradicted
 
 if TYPE_CHECKING:
     from ..front import Front
@@ -53,12 +54,15 @@ def solve(
 
     Raises
     ------
+    SpecError
+        If an objective is a contradicted proxy that nobody waived.
     InfeasibleError
         If no plan keeps every rule and floor; it names a smallest set of rules in conflict and what would mend it.
     SolverError
         If the problem is outside what the routes can prove, or what a route asked for by name can, or time is up
         before there is any plan.
     """
+    refuse_contradicted(scenario, counted(scenario))
     deadline = None if time_limit is None else time.monotonic() + time_limit
     try:
         return _solve(scenario, tolerance, partial(pick_route, route=route, deadline=deadline, progress=progress))
@@ -177,12 +181,13 @@ def frontier(
     Raises
     ------
     SpecError
-        If fewer than two or more than five KPIs are objectives.
+        If fewer than two or more than five KPIs are objectives, or one is a contradicted proxy that nobody waived.
     InfeasibleError, SolverError
         As for `solve`.
     """
     from .frontier import find_front
 
+    refuse_contradicted(scenario, scenario.objectives)
     if scenario.free:
         raise SolverError("no route finds a front under free flighting", "give the flighting for the front: flat")
     try:
