@@ -33,6 +33,7 @@ LAYERS = [
     "kernels_active",
     "kernels_projection",
     "kernels_tables",
+    "kernels_terms",
     "kernels_split",
     "kernels_polish",
     "kernels_separable",
