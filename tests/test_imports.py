@@ -37,6 +37,7 @@ LAYERS = [
     "kernels_split",
     "kernels_polish",
     "kernels_separable",
+    "kernels_hollows",
     "kernels_accounts",
     "kernels_lanes",
     "kernels_boxes",
