@@ -59,6 +59,10 @@ REFINEMENTS = 2
 SAME = 1e-5
 # Blends of plans whose objectives are nearer to a line are left out.
 FLAT = 1e-9
+# A line that spends more than this, in money units, is on.
+ON = 1e-9
+# All choices of as many lines are tried between two plans.
+MOST_MIXED = 4
 
 
 @njit(cache=True, nogil=True)
@@ -316,6 +320,7 @@ def _line_to_cut(box: Floats, blend: Floats, missed: Floats, tables: Tables) -> 
 @njit(cache=True, nogil=True, error_model="numpy")
 def spread(
     starts: Ints,
+    aims: Ints,
     budget: float,
     exactly: bool,
     fine: float,
@@ -324,24 +329,96 @@ def spread(
     found: Found,
     tables: Tables,
 ) -> None:
-    """Look for plans like some found before, ``starts`` (S,), that are best for weights beside theirs.
+    """Look for plans like some found before, ``starts`` (S,), that are best for other weights, ``aims`` (S,).
 
     Lines stay on or off as they are: where a curve bends upwards, no step is made.
     """
-    plans, weighted, neighbours = found[0], found[3], tradeoffs[4]
-    factors, per_money = tradeoffs[1], tradeoffs[2]
+    plans, factors, per_money = found[0], tradeoffs[1], tradeoffs[2]
     lower, upper = np.empty(plans.shape[1]), np.empty(plans.shape[1])
     for line in range(len(lower)):
         grid, count = tables[5][line], tables[6][line]
         lower[line], upper[line] = grid[0], grid[count - 1]
     z = np.empty(plans.shape[1])
     for i in range(len(starts)):
-        for w in neighbours[weighted[starts[i]]]:
-            if found[2][0] == len(plans):
-                return
-            z[:] = plans[starts[i]]
-            polish_within(z, lower, upper, budget, exactly, fine, factors[w], per_money[w], tables)
-            _keep(z, w, tradeoffs, cells, found, tables)
+        if found[2][0] == len(plans):
+            return
+        z[:] = plans[starts[i]]
+        w = aims[i]
+        polish_within(z, lower, upper, budget, exactly, fine, factors[w], per_money[w], tables)
+        _keep(z, w, tradeoffs, cells, found, tables)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mix(
+    pairs: Ints,
+    bending: Flags,
+    budget: float,
+    fine: float,
+    tradeoffs: Tradeoffs,
+    cells: Cells,
+    found: Found,
+    tables: Tables,
+) -> None:
+    """Look between pairs of plans (P, 2) for plans with some of the lines on that only one of the two has on.
+
+    Where they differ in more than `MOST_MIXED` lines, one is changed at a time. ``bending`` (L,) lines have curves
+    that bend upwards somewhere. All of the budget is spent.
+    """
+    plans, weighted, count = found[0], found[3], found[2]
+    factors, per_money = tradeoffs[1], tradeoffs[2]
+    n_lines = plans.shape[1]
+    lower, upper, z = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
+    differ = np.empty(n_lines, np.int64)
+    for line in range(n_lines):
+        lower[line], upper[line] = tables[5][line, 0], tables[5][line, tables[6][line] - 1]
+    for pair in range(len(pairs)):
+        a, b = plans[pairs[pair, 0]], plans[pairs[pair, 1]]
+        d = 0
+        for line in range(n_lines):
+            if bending[line] and (a[line] > ON) != (b[line] > ON):
+                differ[d] = line
+                d += 1
+        few = d <= MOST_MIXED
+        for choice in range(1, 2**d - 1) if few else range(2 * d):
+            spent = 0.0
+            for line in range(n_lines):
+                z[line] = 0.5 * (a[line] + b[line])
+            for i in range(d):
+                line = differ[i]
+                if few:
+                    on = (choice >> i) & 1 == 1
+                else:
+                    on = ((a if choice < d else b)[line] > ON) != (choice % d == i)
+                z[line] = max(a[line], b[line]) if on else min(a[line], b[line])
+            for line in range(n_lines):
+                spent += z[line]
+            total = 0.0
+            for line in range(n_lines):
+                z[line] = min(max(z[line] * budget / spent, lower[line]), upper[line])
+                total += z[line]
+            if abs(total - budget) > 1e-12 * budget:
+                continue
+            for end in range(2):
+                if count[0] == len(plans):
+                    return
+                w = weighted[pairs[pair, end]]
+                polish_within(z, lower, upper, budget, True, fine, factors[w], per_money[w], tables)
+                _keep(z, w, tradeoffs, cells, found, tables)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def halve(facets: Ints, tradeoffs: Tradeoffs, cells: Cells, found: Found, tables: Tables) -> None:
+    """Take in the plans in the middle of groups of neighbours (S, O)."""
+    plans, weighted, count = found[0], found[3], found[2]
+    z = np.empty(plans.shape[1])
+    for i in range(len(facets)):
+        if count[0] == len(plans):
+            return
+        z[:] = 0.0
+        for j in range(facets.shape[1]):
+            for line in range(len(z)):
+                z[line] += plans[facets[i, j], line] / facets.shape[1]
+        _keep(z, weighted[facets[i, 0]], tradeoffs, cells, found, tables)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

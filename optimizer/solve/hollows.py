@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from .. import kernels_hollows as kernels
+from ..front import non_dominated
 from ..kernels_tables import BEND
 from ..tables import ResponseTables
-from .sandwich import LEAST_WEIGHT, SLACK, Sandwich
+from .sandwich import LEAST_WEIGHT, Sandwich
 from .separable import SeparableSolver
 
 Floats = NDArray[np.float64]
@@ -28,16 +29,16 @@ Floats = NDArray[np.float64]
 # By number of objectives: steps of the grid of weights, weights tried next to each, cells a side, and steps of the
 # grid of attained heights in each cell.
 SIZES = {2: (64, 3, 256, 32), 3: (14, 7, 36, 20), 4: (8, 10, 14, 8), 5: (6, 12, 7, 4)}
-BOXES, PLANS, CUTS, MOST_CUTS, SPREADS = 4000, 40_000, 8, 64, 3
+BOXES, PLANS, CUTS, MOST_CUTS, SPREADS = 4000, 40_000, 8, 64, 8
 POINTS, ROOM = 13, 200
-# A line that spends more than this, in money units, is on.
-ON = 1e-9
 # A box is done with in a cell where it is above what is attained by less than this share of the tolerance.
 NEAR = 0.3
 # Over-estimates are refined, where curves are concave, to this share of that.
 FINE = 0.5
 # What a box may miss the budget by, as a share of it, before no split is in it.
 MISS = 1e-12
+# Where blends may miss more than this share of that, plans in their middle are taken in, so many times over.
+WIDE, HALVED = 0.5, 3
 
 
 class Hollows:
@@ -117,9 +118,21 @@ class Hollows:
         bends = np.add.reduceat(np.append(terms.table[BEND], 0.0), np.minimum(terms.starts[:-1], terms.table.shape[1]))
         bends[np.diff(terms.starts) == 0] = 0.0
         self._bending = bends.reshape(terms.family.shape).sum(axis=0) > 0
+        # What the half-spaces leave in each cell, from below: they are concave, so where they are above zero at all
+        # its corners they are on average above the mean of these.
+        ends = np.arange(self.side + 1) / self.side
+        nodes = np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1)
+        planes = weights[:known]
+        left = np.full(nodes.shape[:-1], 1.0)
+        for w, level in zip(planes, self.boxes[1][0, :known], strict=True):
+            np.minimum(left, (level - nodes @ w[:-1]) / w[-1], out=left)
+        around = np.stack([left[tuple(slice(i, i + self.side) for i in c)] for c in itertools.product((0, 1), repeat=n - 1)])
+        self._hull = np.where(around.min(axis=0) > 0, around.mean(axis=0), 0.0).ravel()
         self._cuts: list[tuple[int, float]] = [(-1, 0.0)] * BOXES
         self._groups: dict[bytes, list[int]] = {}
+        self._tried: dict[bytes, NDArray[np.bool_]] = {}
         self._seen = 0
+        self._wide: list[NDArray[np.int64]] = []
         for z, u in zip(sandwich.z, sandwich.values, strict=True):
             self._add(z, u)
         self.hypervolume, self.bound, self.limit = 0.0, sandwich.bound, sandwich.bound
@@ -135,10 +148,27 @@ class Hollows:
         """Their objectives: (F, O)."""
         return self.found[1][: self.found[2][0]]
 
+    def picked(self, most: int) -> Floats:
+        """Plans found that no other beats, no more than about ``most``, spread over the front: (N, L)."""
+        values, left = self.values, np.arange(len(self.z))
+        steps = 4096
+        while True:
+            # Of plans in one small cell the first.
+            _, first = np.unique(np.round(values * steps), axis=0, return_index=True)
+            left = np.sort(first)
+            left = left[non_dominated(values[left])]
+            if len(left) <= most:
+                return self.z[left]
+            steps //= 2
+
     @property
     def gap(self) -> float:
         """Share of the bound that is undecided."""
         return max(0.0, (self.bound - self.hypervolume) / self.bound)
+
+    def _key(self, plan: int) -> bytes:
+        """Which lines are on in a plan, of those whose curves bend."""
+        return (self.found[0][plan][self._bending] > kernels.ON).tobytes()
 
     def _add(self, z: Floats, u: Floats) -> None:
         plans, values, count, weighted = self.found
@@ -149,6 +179,7 @@ class Hollows:
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
         cuts, more = CUTS, True
+        self._mix()
         self._spread()
         self._bound(0)
         while True:
@@ -156,20 +187,52 @@ class Hollows:
             self.measure()
             if self.gap <= tolerance or stop() or not more:
                 return
-            more = self._cut(cuts)
+            more = self._cut(cuts, stop)
             cuts = min(2 * cuts, MOST_CUTS)
+
+    def _mix(self) -> None:
+        """Look between neighbours on the hull that differ in which lines are on."""
+        facets = _facets(self.values)
+        pairs = {tuple(sorted(pair)) for facet in facets.tolist() for pair in itertools.combinations(facet, 2)}
+        kernels.mix(
+            np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2),
+            self._bending,
+            self.solver.budget,
+            FINE * self._near,
+            self.tradeoffs,
+            self.cells,
+            self.found,
+            self.tables.arrays(),
+        )
+
+    def _halve(self) -> None:
+        """Take in plans in the middle of blends that may miss much."""
+        for _ in range(HALVED):
+            if not self._wide or len(self.z) + sum(map(len, self._wide)) > PLANS // 2:
+                break
+            kernels.halve(np.concatenate(self._wide), self.tradeoffs, self.cells, self.found, self.tables.arrays())
+            self.attain()
 
     def _spread(self) -> None:
         """Look for more plans like those that are new, and take in what all attain."""
-        before = self._seen
+        solver, neighbours, weighted = self.solver, self.tradeoffs[4], self.found[3]
         for _ in range(SPREADS):
             new = self._seen
             self.attain()
-            if len(self.z) == before or len(self.z) + 50 * (len(self.z) - new) > PLANS:
+            starts, aims = [], []
+            for i in range(new, len(self.z)):
+                tried = self._tried.setdefault(self._key(i), np.zeros(len(neighbours), dtype=np.bool_))
+                # The first neighbour is the plan's own weight.
+                aim = neighbours[weighted[i], 1:]
+                aim = aim[~tried[aim]]
+                tried[aim] = True
+                starts += [i] * len(aim)
+                aims += aim.tolist()
+            if not starts or len(self.z) + len(starts) > PLANS:
                 break
-            solver = self.solver
             kernels.spread(
-                np.arange(new, len(self.z)),
+                np.array(starts),
+                np.array(aims),
                 solver.budget,
                 solver.exactly,
                 FINE * self._near,
@@ -179,6 +242,7 @@ class Hollows:
                 self.tables.arrays(),
             )
         self.attain()
+        self._halve()
 
     def _bound(self, box: int) -> None:
         """Bound a box, and remember where to cut it."""
@@ -198,7 +262,7 @@ class Hollows:
             self.tables.arrays(),
         )
 
-    def _cut(self, most: int) -> bool:
+    def _cut(self, most: int, stop: Callable[[], bool]) -> bool:
         """Cut boxes, those first that are furthest above what is attained; tell whether there are more."""
         ranges, planes, own, alive, excess, count = self.boxes
         room = len(self.found[0]) - 2 * planes.shape[1]
@@ -207,6 +271,8 @@ class Hollows:
             at = int(np.argmax(excess[:n])) if n else 0
             if n == 0 or excess[at] <= 0 or n == BOXES or self.found[2][0] > room:
                 return False
+            if stop():
+                return True
             line, cut = self._cuts[at]
             cut = self._grid_point(line, cut) if line >= 0 else np.nan
             if not ranges[at, 0, line] < cut < ranges[at, 1, line]:
@@ -243,19 +309,19 @@ class Hollows:
         self.boxes[5][0] = last
 
     def measure(self) -> None:
-        """Measure what is attained and what is bounded."""
-        n = len(self.solver.problem.objectives)
+        """Measure what is attained, and what the half-spaces leave less what the boxes take off in each cell."""
         self.hypervolume = float(self.cells[2].mean())
         over = kernels.cover(self.tradeoffs, self.cells, self.boxes)
-        self.bound = min(self.limit, float(over.mean()) + (1.0 + SLACK) ** n - 1.0)
+        self.bound = self.limit - float(np.maximum(self._hull - over, 0.0).mean())
 
     def attain(self) -> None:
         """Take in what new plans attain, alone and blended."""
         n = self.values.shape[1]
         plans, values = self.z, self.values
         changed = set()
+        self._wide = []
         for i in range(self._seen, len(plans)):
-            key = (plans[i][self._bending] > ON).tobytes()
+            key = self._key(i)
             self._groups.setdefault(key, []).append(i)
             changed.add(key)
         self._seen = len(plans)
@@ -264,6 +330,9 @@ class Hollows:
             facets = group[_facets(values[group])]
             if len(facets):
                 corners = kernels.blends(facets, plans, values, self.tradeoffs, self.tables.arrays())
+                missed = (values[facets[:, 0]] - corners[:, 0]).max(axis=1)
+                wide = np.ptp(values[facets], axis=1).max(axis=1) > 1.0 / self.side
+                self._wide.append(facets[wide & (missed > WIDE * self._near)])
                 kernels.raster(corners, self.side * self.fine, self._heights)
         nodes = self.side * self.fine + 1
         below = values[(values > 0).all(axis=1)]
