@@ -1,11 +1,11 @@
 """Fronts that are not convex, closed by branch and bound on the lines' ranges for all trade-offs at once (numba).
 
 A box gives each line a range. Over a box the best weighted sum of the objectives is bounded by the sum of the
-lines' concave over-estimates (`kernels_split`), so every weight gives a plane that no plan of the box is above. The
-scale is cut into cells in all objectives but the last; in a cell a box is bounded by the plane that is lowest in
-its middle, and it is done with where that is next to what plans are known to attain. Boxes are cut at the line that
-keeps them from real in the cell where they are furthest above (bound sets: Ehrgott & Gandibleux, Comput. Oper. Res.
-34, 2007).
+lines' concave over-estimates (`kernels_split`), so every weight gives a plane that no plan of the box is above.
+The scale is cut into cells in all objectives but the last; in a cell a box is bounded by the plane that is lowest
+in its middle, and it is done with where that is next to what plans are known to attain. Boxes are cut at the line
+that keeps them from real in the cell where they are furthest above (bound sets: Ehrgott & Gandibleux, Comput.
+Oper. Res. 34, 2007).
 
 Shapes: L lines, K KPIs, O objectives, W weights, B boxes, C cells, F plans.
 """
@@ -59,16 +59,15 @@ REFINEMENTS = 2
 SAME = 1e-5
 # Blends of plans whose objectives are nearer to a line are left out.
 FLAT = 1e-9
-# A line that spends more than this, in money units, is on.
-ON = 1e-9
-# All choices of as many lines are tried between two plans.
-MOST_MIXED = 4
 
 
 @njit(cache=True, nogil=True)
 def _short_of_room(tables: Tables) -> bool:
     """Whether a line has next to no room for more grid points."""
-    return bool(tables[6].max() + 2 > tables[5].shape[1])
+    most = 0
+    for n in tables[6]:
+        most = max(most, n)
+    return bool(most + 2 > tables[5].shape[1])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -148,12 +147,14 @@ def bound_box(
         worst = _where_above(box, near, wanted, tradeoffs, cells, boxes)
         if worst < 0:
             return -1, 0.0
-        todo[:] = False
+        last = True
+        for w in range(n_weights):
+            todo[w] = False
         for w in range(n_weights):
             if wanted[w] and turn < TURNS:
                 for i in range(neighbours.shape[1]):
-                    todo[neighbours[w, i]] |= not own[box, neighbours[w, i]]
-        last = not todo.any()
+                    if not own[box, neighbours[w, i]]:
+                        todo[neighbours[w, i]], last = True, False
         if last:
             # The lowest planes in the worst cell, the lowest of all first.
             for i in range(n):
@@ -168,29 +169,30 @@ def bound_box(
             own[box, w] = True
             if last:
                 responses(z, factors[first], per_money[first], tables, worth, slope)
-                missed += (over - real + worth) / n
-                blend += z / n
+                for line in range(n_lines):
+                    missed[line] += (over[line] - real[line] + worth[line]) / n
+                    blend[line] += z[line] / n
                 polish_within(
                     z, ranges[box, 0], ranges[box, 1], budget, exactly, fine, factors[w], per_money[w], tables
                 )
             _keep(z, w, tradeoffs, cells, found, tables)
         if last:
             responses(blend, factors[first], per_money[first], tables, worth, slope)
-            missed -= worth
+            for line in range(n_lines):
+                missed[line] -= worth[line]
             break
     _keep(blend, first, tradeoffs, cells, found, tables)
     return _line_to_cut(ranges[box], blend, missed, tables)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _where_above(
-    box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes
-) -> int:
+def _where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> int:
     """The cell where a box is furthest above what is attained, -1 if it is nowhere; cells where it is not are done
     with. Written are its planes that are lowest in a cell, (W,), and how far above it is in all."""
     _, _, _, alive, excess, _ = boxes
     low, none = cells[2], np.zeros(len(wanted), np.bool_)
-    wanted[:] = False
+    for w in range(len(wanted)):
+        wanted[w] = False
     total, worst, furthest = 0.0, -1, 0.0
     for cell in range(len(low)):
         if not alive[box, cell]:
@@ -230,7 +232,8 @@ def _split(
     slope, new = np.empty(n_lines), np.empty(n_lines)
     bound = np.inf
     # Over-estimates of other weights are others.
-    known[:, 2] = 0.0
+    for line in range(n_lines):
+        known[line, 2] = 0.0
     for _ in range(REFINEMENTS):
         update_hulls(box[0], box[1], factors[w], per_money[w], tables, hulls)
         bound = min(bound, fill(x, y, corners, budget, exactly, z, over)[0])
@@ -269,7 +272,9 @@ def objectives(z: Floats, tradeoffs: Tradeoffs, tables: Tables, out: Floats) -> 
     forms, spend, base = tradeoffs[5], tradeoffs[6], tradeoffs[7]
     n_kpis, n_lines = family.shape
     everyone, work = np.ones(n_lines, np.bool_), tables[9][0]
-    total = z.sum()
+    total = 0.0
+    for line in range(n_lines):
+        total += z[line]
     for o in range(len(out)):
         out[o] = base[o] + spend[o] * total
     for k in range(n_kpis):
@@ -299,7 +304,8 @@ def _keep(z: Floats, w: int, tradeoffs: Tradeoffs, cells: Cells, found: Found, t
     for i in range(n):
         if abs(values[i, 0] - at[0]) < SAME and abs(values[i, -1] - at[-1]) < SAME:
             return
-    plans[n] = z
+    for line in range(len(z)):
+        plans[n, line] = z[line]
     weighted[n] = w
     count[0] = n + 1
 
@@ -318,9 +324,10 @@ def _line_to_cut(box: Floats, blend: Floats, missed: Floats, tables: Tables) -> 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def spread(
-    starts: Ints,
+def climb(
+    starts: Floats,
     aims: Ints,
+    moved: bool,
     budget: float,
     exactly: bool,
     fine: float,
@@ -329,96 +336,24 @@ def spread(
     found: Found,
     tables: Tables,
 ) -> None:
-    """Look for plans like some found before, ``starts`` (S,), that are best for other weights, ``aims`` (S,).
+    """Take in plans (S, L), each after it was ``moved`` to the local optimum for its weights, ``aims`` (S,).
 
     Lines stay on or off as they are: where a curve bends upwards, no step is made.
     """
     plans, factors, per_money = found[0], tradeoffs[1], tradeoffs[2]
-    lower, upper = np.empty(plans.shape[1]), np.empty(plans.shape[1])
-    for line in range(len(lower)):
-        grid, count = tables[5][line], tables[6][line]
-        lower[line], upper[line] = grid[0], grid[count - 1]
-    z = np.empty(plans.shape[1])
+    n_lines = starts.shape[1]
+    lower, upper, z = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
+    for line in range(n_lines):
+        lower[line], upper[line] = tables[5][line, 0], tables[5][line, tables[6][line] - 1]
     for i in range(len(starts)):
         if found[2][0] == len(plans):
             return
-        z[:] = plans[starts[i]]
-        w = aims[i]
-        polish_within(z, lower, upper, budget, exactly, fine, factors[w], per_money[w], tables)
-        _keep(z, w, tradeoffs, cells, found, tables)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def mix(
-    pairs: Ints,
-    bending: Flags,
-    budget: float,
-    fine: float,
-    tradeoffs: Tradeoffs,
-    cells: Cells,
-    found: Found,
-    tables: Tables,
-) -> None:
-    """Look between pairs of plans (P, 2) for plans with some of the lines on that only one of the two has on.
-
-    Where they differ in more than `MOST_MIXED` lines, one is changed at a time. ``bending`` (L,) lines have curves
-    that bend upwards somewhere. All of the budget is spent.
-    """
-    plans, weighted, count = found[0], found[3], found[2]
-    factors, per_money = tradeoffs[1], tradeoffs[2]
-    n_lines = plans.shape[1]
-    lower, upper, z = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
-    differ = np.empty(n_lines, np.int64)
-    for line in range(n_lines):
-        lower[line], upper[line] = tables[5][line, 0], tables[5][line, tables[6][line] - 1]
-    for pair in range(len(pairs)):
-        a, b = plans[pairs[pair, 0]], plans[pairs[pair, 1]]
-        d = 0
         for line in range(n_lines):
-            if bending[line] and (a[line] > ON) != (b[line] > ON):
-                differ[d] = line
-                d += 1
-        few = d <= MOST_MIXED
-        for choice in range(1, 2**d - 1) if few else range(2 * d):
-            spent = 0.0
-            for line in range(n_lines):
-                z[line] = 0.5 * (a[line] + b[line])
-            for i in range(d):
-                line = differ[i]
-                if few:
-                    on = (choice >> i) & 1 == 1
-                else:
-                    on = ((a if choice < d else b)[line] > ON) != (choice % d == i)
-                z[line] = max(a[line], b[line]) if on else min(a[line], b[line])
-            for line in range(n_lines):
-                spent += z[line]
-            total = 0.0
-            for line in range(n_lines):
-                z[line] = min(max(z[line] * budget / spent, lower[line]), upper[line])
-                total += z[line]
-            if abs(total - budget) > 1e-12 * budget:
-                continue
-            for end in range(2):
-                if count[0] == len(plans):
-                    return
-                w = weighted[pairs[pair, end]]
-                polish_within(z, lower, upper, budget, True, fine, factors[w], per_money[w], tables)
-                _keep(z, w, tradeoffs, cells, found, tables)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def halve(facets: Ints, tradeoffs: Tradeoffs, cells: Cells, found: Found, tables: Tables) -> None:
-    """Take in the plans in the middle of groups of neighbours (S, O)."""
-    plans, weighted, count = found[0], found[3], found[2]
-    z = np.empty(plans.shape[1])
-    for i in range(len(facets)):
-        if count[0] == len(plans):
-            return
-        z[:] = 0.0
-        for j in range(facets.shape[1]):
-            for line in range(len(z)):
-                z[line] += plans[facets[i, j], line] / facets.shape[1]
-        _keep(z, weighted[facets[i, 0]], tradeoffs, cells, found, tables)
+            z[line] = starts[i, line]
+        w = aims[i]
+        if moved:
+            polish_within(z, lower, upper, budget, exactly, fine, factors[w], per_money[w], tables)
+        _keep(z, w, tradeoffs, cells, found, tables)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -434,7 +369,8 @@ def missed_by_blends(low: Floats, high: Floats, tradeoffs: Tradeoffs, tables: Ta
     forms = tradeoffs[5]
     n_kpis, n_lines = family.shape
     work = np.empty((2, 3, 1))
-    out[:] = 0.0
+    for o in range(len(out)):
+        out[o] = 0.0
     for k in range(n_kpis):
         above, below = 0.0, 0.0
         for line in range(n_lines):
@@ -476,7 +412,7 @@ def missed_by_blends(low: Floats, high: Floats, tradeoffs: Tradeoffs, tables: Ta
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _invert(matrix: Floats) -> bool:
-    """Put the inverse of a matrix in the place of the unit matrix to its right (n, 2 n); tell whether it has one."""
+    """Replace the unit matrix right of a matrix (n, 2 n) by its inverse; tell whether it has one."""
     n = len(matrix)
     for j in range(n):
         pivot = j
@@ -577,17 +513,18 @@ def cover(tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> Floats:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def blends(facets: Ints, plans: Floats, values: Floats, tradeoffs: Tradeoffs, tables: Tables) -> Floats:
-    """What blends of O plans each attain at least lies between these: objectives less what is missed, (S, O, O)."""
+    """What blends of O plans each attain at least: objectives less what is missed, (S, O, O)."""
     n = facets.shape[1]
     out, missed = np.empty((len(facets), n, n)), np.empty(n)
     low, high = np.empty(plans.shape[1]), np.empty(plans.shape[1])
     for i in range(len(facets)):
-        low[:], high[:] = plans[facets[i, 0]], plans[facets[i, 0]]
-        for j in range(1, n):
-            for line in range(len(low)):
+        for line in range(len(low)):
+            low[line] = high[line] = plans[facets[i, 0], line]
+            for j in range(1, n):
                 low[line] = min(low[line], plans[facets[i, j], line])
                 high[line] = max(high[line], plans[facets[i, j], line])
         missed_by_blends(low, high, tradeoffs, tables, missed)
         for j in range(n):
-            out[i, j] = values[facets[i, j]] - missed
+            for o in range(n):
+                out[i, j, o] = values[facets[i, j], o] - missed[o]
     return out

@@ -21,6 +21,7 @@ from ..front import Front, FrontCertificate, non_dominated
 from ..limits import Limits
 from ..preferences import SMALLEST_RANGE
 from ..simulate import Simulator, kpi_values
+from ..volumes import dominated_volume
 from .chance import chance_floors
 from .hollows import Hollows
 from .mixed_integer import MixedIntegerSolver
@@ -56,7 +57,7 @@ LEAST_SECONDS = 0.5
 # Where hollows follow, half-spaces close in to this share of the tolerance first.
 CLOSED_IN = 0.3
 # A front keeps no more plans than this: of those in the same small cell one, the others are between them.
-MOST_PLANS = 5000
+MOST_PLANS = 2000
 # Zones between more plans than this take longer to keep than to find.
 MOST_ZONED = 1000
 # Zones with less room than this share of the tolerance are left alone.
@@ -67,8 +68,8 @@ ZONES = (
     "what is missing; blends of its plans are not counted"
 )
 HOLLOWS = (
-    "curves are S-shaped, so half-spaces around the front, and branch and bound in its hollows, bound what is missing; "
-    "blends of plans with the same lines on are counted, less what they may fall short by"
+    "curves are S-shaped, so half-spaces around the front and branch and bound in its hollows bound what is "
+    "missing; blends of plans with the same lines on are counted, less what they may fall short by"
 )
 STRICT = (
     "; floors with a probability are kept in their stricter form, on average over the worst draws, so that plans "
@@ -215,7 +216,12 @@ class _Search:
             if not self.ended:
                 self.hollows = Hollows(self.solver, self.sandwich, self.tolerance)
                 self.hollows.close(self.tolerance, self._stop)
-            if self.hollows is None or self.ended or self.gap <= self.tolerance or len(self.hollows.z) > MOST_ZONED:
+            if (
+                self.hollows is None
+                or self.ended
+                or self.gap <= self.tolerance
+                or len(self.hollows.z) > MOST_ZONED
+            ):
                 return
             # Weights and cells are too coarse for what is left.
             plans = self.hollows.picked(MOST_ZONED)
@@ -258,7 +264,11 @@ class _Search:
         if self.zones is None and self.hollows is not None and self.hollows.hypervolume > 0.0:
             # As last measured: where it was interrupted, boxes may be half cut.
             self.hypervolume, self.bound = self.hollows.hypervolume, self.hollows.bound
-            self.z = list(self.hollows.picked(MOST_PLANS))
+            plans = self.hollows.picked(MOST_PLANS)
+            self.z = list(plans)
+            # Where cells are coarse, plans alone may dominate more than what was measured by them.
+            alone = dominated_volume(np.minimum(_objectives(self.problem, plans), 1.0))
+            self.hypervolume = max(self.hypervolume, alone)
             return
         if self.zones is None:
             self.z = list(self.sandwich.z)
@@ -335,7 +345,9 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     )
     reference = {form.name: float(form.worst) for form in search.problem.objectives}
     strict = bool(chance_floors(scenario))
-    why = (CONCAVE if search.concave else ZONES if search.hollows is None else HOLLOWS) + (STRICT if strict else "")
+    why = (CONCAVE if search.concave else ZONES if search.hollows is None else HOLLOWS) + (
+        STRICT if strict else ""
+    )
     certificate = FrontCertificate(
         "none" if strict else "global",
         search.hypervolume,

@@ -31,6 +31,12 @@ Floats = NDArray[np.float64]
 SIZES = {2: (64, 3, 256, 32), 3: (14, 7, 36, 20), 4: (8, 10, 14, 8), 5: (6, 12, 7, 4)}
 BOXES, PLANS, CUTS, MOST_CUTS, SPREADS = 4000, 40_000, 8, 64, 8
 POINTS, ROOM = 13, 200
+# A line that spends more than this, in money units, is on.
+ON = 1e-9
+# All choices of as many lines are tried between two plans.
+MOST_MIXED = 4
+# Steps of blends between neighbours on the hull.
+BLENDS = 8
 # A box is done with in a cell where it is above what is attained by less than this share of the tolerance.
 NEAR = 0.3
 # Over-estimates are refined, where curves are concave, to this share of that.
@@ -115,18 +121,22 @@ class Hollows:
         self._heights = np.full((self.side * self.fine + 1) ** (n - 1), 0.0)
         # Lines whose curves bend: plans in which the same of these are on can be blended.
         terms = solver.tables.terms
-        bends = np.add.reduceat(np.append(terms.table[BEND], 0.0), np.minimum(terms.starts[:-1], terms.table.shape[1]))
+        bends = np.add.reduceat(
+            np.append(terms.table[BEND], 0.0), np.minimum(terms.starts[:-1], terms.table.shape[1])
+        )
         bends[np.diff(terms.starts) == 0] = 0.0
         self._bending = bends.reshape(terms.family.shape).sum(axis=0) > 0
-        # What the half-spaces leave in each cell, from below: they are concave, so where they are above zero at all
-        # its corners they are on average above the mean of these.
+        # What the half-spaces leave in each cell, from below: that is concave, so where it is above zero at all
+        # corners it is on average above their mean.
         ends = np.arange(self.side + 1) / self.side
         nodes = np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1)
         planes = weights[:known]
         left = np.full(nodes.shape[:-1], 1.0)
         for w, level in zip(planes, self.boxes[1][0, :known], strict=True):
             np.minimum(left, (level - nodes @ w[:-1]) / w[-1], out=left)
-        around = np.stack([left[tuple(slice(i, i + self.side) for i in c)] for c in itertools.product((0, 1), repeat=n - 1)])
+        around = np.stack(
+            [left[tuple(slice(i, i + self.side) for i in c)] for c in itertools.product((0, 1), repeat=n - 1)]
+        )
         self._hull = np.where(around.min(axis=0) > 0, around.mean(axis=0), 0.0).ravel()
         self._cuts: list[tuple[int, float]] = [(-1, 0.0)] * BOXES
         self._groups: dict[bytes, list[int]] = {}
@@ -168,7 +178,7 @@ class Hollows:
 
     def _key(self, plan: int) -> bytes:
         """Which lines are on in a plan, of those whose curves bend."""
-        return (self.found[0][plan][self._bending] > kernels.ON).tobytes()
+        return (self.found[0][plan][self._bending] > ON).tobytes()
 
     def _add(self, z: Floats, u: Floats) -> None:
         plans, values, count, weighted = self.found
@@ -191,13 +201,48 @@ class Hollows:
             cuts = min(2 * cuts, MOST_CUTS)
 
     def _mix(self) -> None:
-        """Look between neighbours on the hull that differ in which lines are on."""
-        facets = _facets(self.values)
-        pairs = {tuple(sorted(pair)) for facet in facets.tolist() for pair in itertools.combinations(facet, 2)}
-        kernels.mix(
-            np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2),
-            self._bending,
-            self.solver.budget,
+        """Look between neighbours on the hull: at blends, and at plans with some of the lines on that one has.
+
+        Where they differ in more than `MOST_MIXED` lines, one is changed at a time.
+        """
+        pairs = {
+            tuple(sorted(pair)) for f in _facets(self.values).tolist() for pair in itertools.combinations(f, 2)
+        }
+        starts, aims = [], []
+        for pair in sorted(pairs):
+            a, b = (self.z[i] for i in pair)
+            differ = np.flatnonzero(self._bending & ((a > ON) != (b > ON)))
+            d, least, most = len(differ), np.minimum(a, b)[differ], np.maximum(a, b)[differ]
+            if d <= MOST_MIXED:
+                choices = [np.array(c) for c in itertools.product((False, True), repeat=d)]
+            else:
+                choices = [(end[differ] > ON) ^ one for end in (a, b) for one in np.eye(d, dtype=bool)]
+            for choice in choices:
+                z = 0.5 * (a + b)
+                z[differ] = np.where(choice, most, least)
+                starts += [z, z]
+                aims += [self.found[3][i] for i in pair]
+        blended = np.arange(1, BLENDS) / BLENDS
+        ends = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+        first, second = self.z[ends[:, 0]], self.z[ends[:, 1]]
+        between = first[:, None] + blended[:, None] * (second - first)[:, None]
+        self._climb(between.reshape(-1, self.z.shape[1]), np.repeat(self.found[3][ends[:, 0]], BLENDS - 1), False)
+        if starts:
+            plans, aimed = np.array(starts), np.array(aims)
+            problem, budget = self.solver.problem, self.solver.budget
+            plans = np.clip(plans * (budget / plans.sum(axis=1))[:, None], problem.lower, problem.upper)
+            kept = np.abs(plans.sum(axis=1) - budget) <= MISS * budget
+            self._climb(plans[kept], aimed[kept], True)
+
+    def _climb(self, starts: Floats, aims: NDArray[np.int64], moved: bool) -> None:
+        """Take in plans (S, L), moved to the local optima for the weights ``aims`` (S,) or as they are."""
+        solver = self.solver
+        kernels.climb(
+            starts,
+            aims,
+            moved,
+            solver.budget,
+            solver.exactly,
             FINE * self._near,
             self.tradeoffs,
             self.cells,
@@ -210,12 +255,13 @@ class Hollows:
         for _ in range(HALVED):
             if not self._wide or len(self.z) + sum(map(len, self._wide)) > PLANS // 2:
                 break
-            kernels.halve(np.concatenate(self._wide), self.tradeoffs, self.cells, self.found, self.tables.arrays())
+            facets = np.concatenate(self._wide)
+            self._climb(self.z[facets].mean(axis=1), self.found[3][facets[:, 0]], False)
             self.attain()
 
     def _spread(self) -> None:
         """Look for more plans like those that are new, and take in what all attain."""
-        solver, neighbours, weighted = self.solver, self.tradeoffs[4], self.found[3]
+        neighbours, weighted = self.tradeoffs[4], self.found[3]
         for _ in range(SPREADS):
             new = self._seen
             self.attain()
@@ -230,17 +276,7 @@ class Hollows:
                 aims += aim.tolist()
             if not starts or len(self.z) + len(starts) > PLANS:
                 break
-            kernels.spread(
-                np.array(starts),
-                np.array(aims),
-                solver.budget,
-                solver.exactly,
-                FINE * self._near,
-                self.tradeoffs,
-                self.cells,
-                self.found,
-                self.tables.arrays(),
-            )
+            self._climb(self.z[starts], np.array(aims), True)
         self.attain()
         self._halve()
 
@@ -284,7 +320,10 @@ class Hollows:
             ranges[at, 1, line] = ranges[n, 0, line] = cut
             count[0] = n + 1
             for i in (n, at):
-                if self._empty(i) or self._bound(i) or not alive[i].any():
+                empty = self._empty(i)
+                if not empty:
+                    self._bound(i)
+                if empty or not alive[i].any():
                     self._drop(i)
         return True
 
