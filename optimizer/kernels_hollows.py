@@ -528,3 +528,23 @@ def blends(facets: Ints, plans: Floats, values: Floats, tradeoffs: Tradeoffs, ta
             for o in range(n):
                 out[i, j, o] = values[facets[i, j], o] - missed[o]
     return out
+
+
+@njit(cache=True, nogil=True)
+def unbeaten(values: Floats) -> Ints:
+    """Which rows (N, O) no other row beats in all columns, of equal ones the first; higher is better."""
+    n, keep, count = len(values), np.empty(len(values), np.int64), 0
+    for i in range(n):
+        beaten = False
+        for j in range(n):
+            no_less, more = True, j < i
+            for o in range(values.shape[1]):
+                no_less &= values[j, o] >= values[i, o]
+                more |= values[j, o] > values[i, o]
+            if j != i and no_less and more:
+                beaten = True
+                break
+        if not beaten:
+            keep[count] = i
+            count += 1
+    return keep[:count]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import optimizer as opt
 from optimizer import kernels_hollows
 from optimizer.curves import FAMILIES
+from optimizer.front import non_dominated
 from optimizer.solve.hollows import even_weights
 from optimizer.tables import ResponseTables
 from optimizer.volumes import dominated_volume
@@ -140,6 +141,12 @@ def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
             if shares.min() >= 0.0:
                 best = max(best, float(shares @ simplex[:, -1]))
         assert heights[index] == pytest.approx(best, abs=1e-9)
+
+
+def test_unbeaten_rows_are_those_no_other_row_beats() -> None:
+    values = np.random.default_rng(0).integers(0, 6, (80, 3)).astype(float)
+    wanted = np.flatnonzero(non_dominated(values))
+    np.testing.assert_array_equal(kernels_hollows.unbeaten(values), wanted)
 
 
 def test_even_weights_are_all_there() -> None:

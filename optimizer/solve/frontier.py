@@ -57,7 +57,7 @@ LEAST_SECONDS = 0.5
 # Where hollows follow, half-spaces close in to this share of the tolerance first.
 CLOSED_IN = 0.3
 # A front keeps no more plans than this: of those in the same small cell one, the others are between them.
-MOST_PLANS = 2000
+MOST_PLANS = 1500
 # Zones between more plans than this take longer to keep than to find.
 MOST_ZONED = 1000
 # Zones with less room than this share of the tolerance are left alone.

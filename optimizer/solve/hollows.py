@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from .. import kernels_hollows as kernels
-from ..front import non_dominated
 from ..kernels_tables import BEND
 from ..tables import ResponseTables
 from .sandwich import LEAST_WEIGHT, Sandwich
@@ -159,17 +158,15 @@ class Hollows:
         return self.found[1][: self.found[2][0]]
 
     def picked(self, most: int) -> Floats:
-        """Plans found that no other beats, no more than about ``most``, spread over the front: (N, L)."""
-        values, left = self.values, np.arange(len(self.z))
+        """Plans found that no other beats, ``most`` or fewer, spread over the front: (N, L)."""
+        left = kernels.unbeaten(self.values)
         steps = 4096
-        while True:
+        while len(left) > most:
             # Of plans in one small cell the first.
-            _, first = np.unique(np.round(values * steps), axis=0, return_index=True)
-            left = np.sort(first)
-            left = left[non_dominated(values[left])]
-            if len(left) <= most:
-                return self.z[left]
+            _, first = np.unique(np.round(self.values[left] * steps), axis=0, return_index=True)
+            left = left[np.sort(first)]
             steps //= 2
+        return self.z[left]
 
     @property
     def gap(self) -> float:
