@@ -226,6 +226,9 @@ class Hollows:
         self._climb(between.reshape(-1, self.z.shape[1]), np.repeat(self.found[3][ends[:, 0]], BLENDS - 1), False)
         if starts:
             plans, aimed = np.array(starts), np.array(aims)
+            # With none of the lines on there is nothing to bring up to the budget.
+            some = plans.sum(axis=1) > 0
+            plans, aimed = plans[some], aimed[some]
             problem, budget = self.solver.problem, self.solver.budget
             plans = np.clip(plans * (budget / plans.sum(axis=1))[:, None], problem.lower, problem.upper)
             kept = np.abs(plans.sum(axis=1) - budget) <= MISS * budget
