@@ -2,11 +2,14 @@
 
     python -m pytest benchmarks/test_frontier.py -s
 
-Twenty lines, one budget, two to four KPIs; closed-form curves, so that rivals evaluate a whole population in one
-vectorised expression. Rivals: pymoo's NSGA-II and NSGA-III, 200 generations of 100, budgets repaired by dividing
-by the sum; 91 weighted sums by SLSQP (84 for four KPIs: the nearest even grid) with analytic gradients from an
-even split. Hypervolumes are exact, of the points alone, above the same reference. All take turns; medians are
-printed, wall and processor seconds. Ours include everything `frontier` does once the scenario is loaded.
+Twenty lines, one budget, two to four KPIs, three instances of each; closed-form curves, so that rivals evaluate
+a whole population in one vectorised expression. Rivals: pymoo's NSGA-II and NSGA-III, 200 generations of 100,
+budgets repaired by dividing by the sum; 91 weighted sums by SLSQP (84 for four KPIs: the nearest even grid) with
+analytic gradients from an even split; the same sums by cvxpy alone, with curves as straight pieces: a linear
+program re-solved with the weights as parameters where curves are concave, with a binary a piece and for a tenth
+of the
+sums where they are not. Hypervolumes are exact, of the points alone, above the same reference. All take turns;
+medians are printed, wall and processor seconds. Ours include all `frontier` does once the scenario is loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ import optimizer as opt
 
 LINES, BUDGET, PERIODS = 20, 1000.0, 13
 POPULATION, GENERATIONS, SUMS = 100, 200, 91
-ROUNDS = 3
+ROUNDS, PIECES = 3, 24
+SEEDS = range(3)
 Floats = np.ndarray
 
 
@@ -138,6 +142,32 @@ def weighted_sums(curves: Curves, box: Floats) -> Floats:
     return curves.kpis(np.array(plans))
 
 
+def piecewise(curves: Curves, box: Floats, shaped: bool) -> Floats:
+    """The KPIs of plans that cvxpy finds for the same weights, of straight pieces between points of each curve."""
+    import cvxpy as cp
+
+    at = BUDGET * np.linspace(0.0, 1.0, PIECES + 1) ** 2
+    value = np.array([curves.kpis(np.diag(np.full(LINES, each)))[:, :] for each in at])
+    value = value - value[0]
+    # (L, P) for each KPI: an even split of nothing leaves each line's own effect.
+    parts = [value[:, :, k].T for k in range(len(box))]
+    counts, weights = cp.Variable((LINES, PIECES + 1), nonneg=True), cp.Parameter(len(box), nonneg=True)
+    rules = [cp.sum(counts, axis=1) == 1, cp.sum(counts @ at) == BUDGET]
+    if shaped:
+        chosen = cp.Variable((LINES, PIECES), boolean=True)
+        none = np.zeros((LINES, 1))
+        rules += [cp.sum(chosen, axis=1) == 1, counts <= cp.hstack([chosen, none]) + cp.hstack([none, chosen])]
+    sums = cp.hstack([cp.sum(cp.multiply(part, counts)) for part in parts])
+    problem = cp.Problem(cp.Maximize(weights @ sums), rules)
+    plans = []
+    for w in directions(len(box), SUMS // 10 if shaped else SUMS) / (box[:, 1] - box[:, 0]):
+        weights.value = w
+        problem.solve(solver=cp.HIGHS, **({"mip_rel_gap": 1e-3, "time_limit": 5.0} if shaped else {}))
+        x = np.clip(counts.value @ at, 0.0, None)
+        plans.append(x * BUDGET / x.sum())
+    return curves.kpis(np.array(plans))
+
+
 def in_turns(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, float]]:
     """Median wall and processor seconds of each, taking turns."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
@@ -153,10 +183,12 @@ def in_turns(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
 
 @pytest.mark.parametrize(("kpis", "tolerance"), [(2, 0.01), (3, 0.01), (4, 0.03)])
 @pytest.mark.parametrize("shaped", [False, True], ids=["concave", "S-shaped"])
-def test_fronts(kpis: int, tolerance: float, shaped: bool) -> None:
-    curves = Curves(kpis, shaped)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fronts(kpis: int, tolerance: float, shaped: bool, seed: int) -> None:
+    curves = Curves(kpis, shaped, seed)
     scenario = curves.scenario()
-    limit = 30.0 if shaped else 120.0
+    # Where three KPIs and more are S-shaped the gap does not come down to the tolerance in any time worth waiting.
+    limit = 5.0 if shaped and kpis > 2 else 120.0
     found: dict[str, object] = {"ours": opt.frontier(scenario, tolerance=tolerance, time_limit=limit)}
     front: opt.Front = found["ours"]
     np.testing.assert_allclose(
@@ -170,24 +202,29 @@ def test_fronts(kpis: int, tolerance: float, shaped: bool) -> None:
         "NSGA-II": lambda: evolved(curves, "NSGA-II"),
         "NSGA-III": lambda: evolved(curves, "NSGA-III"),
         "SLSQP": lambda: weighted_sums(curves, box),
+        "cvxpy": lambda: piecewise(curves, box, shaped),
     }
     volumes = {"ours": front.hypervolume}
     volumes |= {name: front.hypervolume_of(run()) for name, run in rivals.items() if name != "ours"}
-    seconds = in_turns(rivals, 1 if shaped else ROUNDS)
+    seconds = in_turns(rivals, ROUNDS if seed == SEEDS[0] and not shaped else 1)
     certificate = front.certificate
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "scipy", "pymoo", "highspy"))
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}" for name in ("numpy", "scipy", "pymoo", "cvxpy", "highspy")
+    )
     print(f"\n{platform.machine()}, Python {platform.python_version()}, {versions}")
     print(
-        f"{kpis} KPIs, {LINES} lines, {'S-shaped' if shaped else 'concave'}: {len(front.points)} plans, ", end=""
+        f"{kpis} KPIs, {LINES} lines, {'S-shaped' if shaped else 'concave'}, instance {seed}: ",
+        end="",
     )
-    print(f"{certificate.solves} solves, gap {certificate.gap:.2%}, bound {certificate.bound:.4f}")
+    print(f"{len(front.points)} plans, {certificate.solves} solves, ", end="")
+    print(f"gap {certificate.gap:.2%}, bound {certificate.bound:.4f}")
     for name, (wall, work) in seconds.items():
         print(f"{name:10} hypervolume {volumes[name]:.4f}  {wall:7.2f} s  ({work:.2f} s of processors)")
     assert volumes["ours"] <= certificate.bound
-    for name in ("NSGA-II", "NSGA-III", "SLSQP"):
+    for name in ("NSGA-II", "NSGA-III", "SLSQP", "cvxpy"):
         assert volumes[name] <= certificate.bound
         assert volumes["ours"] > volumes[name]
-    if not shaped:
+    if not shaped or kpis == 2:
         assert certificate.gap <= tolerance
         if kpis < 4:
             assert seconds["ours"][0] <= seconds["NSGA-II"][0] / 5

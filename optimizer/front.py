@@ -348,11 +348,13 @@ class Front(Picks):
 
 def non_dominated(values: np.ndarray) -> np.ndarray:
     """Return which rows no other row matches or beats on every column (higher is better): (N,) bool."""
-    keep = np.ones(len(values), dtype=bool)
-    for i, row in enumerate(values):
-        better = np.all(values >= row, axis=1) & np.any(values > row, axis=1)
-        twin = np.all(values == row, axis=1) & (np.arange(len(values)) < i)
-        keep[i] = not np.any(better | twin)
+    keep = np.zeros(len(values), dtype=bool)
+    # A row that beats another has the larger sum; where rounding hides that, it comes first by its columns.
+    left = np.lexsort((*-values.T[::-1], -values.sum(axis=1)))
+    while len(left):
+        best = left[0]
+        keep[best] = True
+        left = left[~np.all(values[left] <= values[best], axis=1)]
     return keep
 
 

@@ -59,6 +59,26 @@ def polish(
     per_money: float,
     tables: Tables,
 ) -> float:
+    """Move a split to the nearest optimum within the grid's ends: see `polish_within`."""
+    n_lines = len(z)
+    lower, upper = np.empty(n_lines), np.empty(n_lines)
+    for line in range(n_lines):
+        lower[line], upper[line] = tables[5][line, 0], tables[5][line, tables[6][line] - 1]
+    return polish_within(z, lower, upper, budget, exactly, enough, factors, per_money, tables)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def polish_within(
+    z: Floats,
+    lower: Floats,
+    upper: Floats,
+    budget: float,
+    exactly: bool,
+    enough: float,
+    factors: Floats,
+    per_money: float,
+    tables: Tables,
+) -> float:
     """Move a split to the nearest optimum by Newton's method on slopes; return what the split is worth.
 
     Lines where the response is not falling off in slope stay where they are: where they should go is for the
@@ -67,15 +87,15 @@ def polish(
     Parameters
     ----------
     z : (L,)
-        A split that keeps the budget and the grid's ends; replaced.
+        A split that keeps the budget and the ends; replaced.
+    lower, upper : (L,)
+        Ends of what lines may spend.
     enough : float
         A step that gains less is the last.
     """
     n_lines = len(z)
     slope, bend, new, new_slope = np.empty(n_lines), np.zeros(n_lines), np.empty(n_lines), np.empty(n_lines)
-    response, lower, upper = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
-    for line in range(n_lines):
-        lower[line], upper[line] = tables[5][line, 0], tables[5][line, tables[6][line] - 1]
+    response = np.empty(n_lines)
     value = responses(z, factors, per_money, tables, response, slope)
     for line in range(n_lines):
         step = STEP * (upper[line] - lower[line])

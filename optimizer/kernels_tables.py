@@ -132,7 +132,7 @@ def add_lines(
         chord = terms[WEIGHT, i] * (right[1, i] - left[1, i]) / width
         low, high, bend = rate * left[2, i], rate * right[2, i], terms[BEND, i]
         if family == POINTS:
-            flat, top = _gradients_between(knots, left[0, i], right[0, i])
+            flat, top = gradients_between(knots, left[0, i], right[0, i])
             over_left += rate * top
             over_right += rate * flat
             under_left += rate * flat
@@ -166,7 +166,7 @@ def add_lines(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _gradients_between(knots: Floats, x0: float, x1: float) -> tuple[float, float]:
+def gradients_between(knots: Floats, x0: float, x1: float) -> tuple[float, float]:
     """Least and greatest gradient of a curve through points between two places; level after its last."""
     n = knots.shape[1]
     low, top = np.inf, 0.0

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import curves
 from .simulate import Simulator
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-HILL, POINTS = curves.FAMILIES["hill"].code, curves.FAMILIES["points"].code
-# Families whose axis is media itself, not media as a multiple of a first parameter.
-PLAIN = ("none", "linear", "power", "points")
 
 
 @dataclass(frozen=True)
@@ -66,100 +61,41 @@ class Terms:
         size : (K,)
             KPI units per unit of an effect.
         """
+        from . import kernels_terms
+
         n_kpis, n_lines = len(size), len(order)
-        parts, counts, constant = [], [0], np.zeros((n_kpis, n_lines))
-        for k in range(n_kpis):
-            for i, line in enumerate(order):
-                part, constant[k, i] = _terms(simulator, k, int(line), money, float(size[k]))
-                parts.append(part)
-                counts.append(part.shape[1])
-        return cls(
-            np.ascontiguousarray(simulator.family[:, order]),
-            np.ascontiguousarray(np.concatenate(parts, axis=1)),
-            np.cumsum(counts),
-            constant,
-            np.ascontiguousarray(simulator.knots[:, order]),
+        order = np.ascontiguousarray(order, dtype=np.int64)
+        starts, constant = np.empty(n_kpis * n_lines + 1, dtype=np.int64), np.empty((n_kpis, n_lines))
+        response = (
+            simulator.unit,
+            simulator.history,
+            simulator.weights,
+            simulator.length,
+            simulator.after,
+            simulator.family,
+            simulator.scale,
+            simulator.first,
+            simulator.second,
+            simulator.knots,
+            simulator.season,
         )
+        sizes = np.ascontiguousarray(size, dtype=float)
+        table = kernels_terms.write_terms(order, float(money), sizes, response, starts, constant)
+        family, knots = simulator.family[:, order], simulator.knots[:, order]
+        return cls(np.ascontiguousarray(family), table, starts, constant, np.ascontiguousarray(knots))
 
     def twins(self, lower: Floats, upper: Floats) -> Ints:
         """Number lines, the same number for lines that nothing tells apart: (L,).
 
         ``lower`` and ``upper`` (L,) are what they may spend.
         """
-        n_kpis, n_lines = self.family.shape
-        seen: dict[bytes, int] = {}
-        out = np.empty(n_lines, dtype=np.int64)
-        for line in range(n_lines):
-            cells = [slice(*self.starts[k * n_lines + line :][:2]) for k in range(n_kpis)]
-            parts = [self.family[:, line], self.constant[:, line], self.knots[:, line], lower[line], upper[line]]
-            for cell in cells:
-                parts += [cell.stop - cell.start, self.table[:, cell]]
-            out[line] = seen.setdefault(b"".join(np.asarray(part).tobytes() for part in parts), line)
-        return out
+        from . import kernels_terms
 
-
-def _terms(simulator: Simulator, k: int, line: int, money: float, size: float) -> tuple[Floats, float]:
-    """The terms of one KPI and line, (6, M), and its constant."""
-    code = int(simulator.family[k, line])
-    draws = simulator.scale.shape[2]
-    scale = simulator.scale[k, line] / (draws * size)
-    first = np.ones(draws) if curves.NAMES[code] in PLAIN else simulator.first[k, line]
-    second = simulator.second[k, line]
-    unit, history, season = simulator.unit[line] * money, simulator.history[line], simulator.season[k]
-    weights = simulator.weights[k, line, : int(simulator.length[k, line])]
-    periods, back = len(unit), len(history)
-    rate, offset = np.zeros((periods, draws)), np.zeros((periods, draws))
-    if code == curves.FAMILIES["none"].code:
-        return np.zeros((6, 0)), 0.0
-    constant = 0.0
-    if simulator.after[k, line]:
-        factor = np.zeros((back + periods, draws))
-        ahead = np.concatenate([np.zeros(back), season])
-        for lag, weight in enumerate(weights[: len(ahead)]):
-            factor[: len(ahead) - lag] += ahead[lag:, None] * weight
-        for h, media in enumerate(history):
-            constant += float(np.sum(scale * factor[h] * _saturation(simulator, k, line, media / first)))
-        rate, counted = unit[:, None] / first, factor[back:]
-    else:
-        for lag, weight in enumerate(weights):
-            rate[lag:] += unit[: max(periods - lag, 0), None] * (weight / first)
-            for t in range(max(0, lag - back), min(lag, periods)):
-                offset[t] += history[back - (lag - t)] * (weight / first)
-        counted = np.broadcast_to(season[:, None], rate.shape)
-    # Periods alike in everything but what they count for are one term a draw.
-    weight = counted * scale
-    if periods > 1:
-        _, where, kind = np.unique(np.hstack([rate, offset]), axis=0, return_index=True, return_inverse=True)
-        each, weight = weight, np.zeros((len(where), draws))
-        np.add.at(weight, kind.ravel(), each)
-        rate, offset = rate[where], offset[where]
-    seconds = np.broadcast_to(second, weight.shape)
-    bend, steepest = _bend(code, seconds)
-    rows = np.stack([rate, offset, seconds, weight, bend, steepest]).reshape(6, -1)
-    return rows[:, rows[3] > 0], constant
-
-
-def _saturation(simulator: Simulator, k: int, line: int, x: Floats) -> Floats:
-    """S at one place by draw; ``x`` (D,) as a multiple of the first parameter."""
-    from .kernels_curves import add_values
-
-    out = np.zeros(len(x))
-    ones = np.ones(len(x))
-    add_values(int(simulator.family[k, line]), x, simulator.second[k, line], simulator.knots[k, line], ones, out)
-    return out
-
-
-def _bend(code: int, slope: Floats) -> tuple[Floats, Floats]:
-    """Where Hill curves bend from convex to concave, and their slope there; 0 for curves that do not.
-
-    ``d2/dx2 [x^s / (1 + x^s)] = 0`` at ``x^s = (s - 1) / (s + 1)``.
-    """
-    curved = (slope > 1.0) & (code == HILL)
-    s = np.where(curved, slope, 2.0)
-    power = (s - 1.0) / (s + 1.0)
-    bend = power ** (1.0 / s)
-    steepest = s * power / (1.0 + power) ** 2 / bend
-    return np.where(curved, bend, 0.0), np.where(curved, steepest, 0.0)
+        low, high = np.ascontiguousarray(lower, dtype=float), np.ascontiguousarray(upper, dtype=float)
+        numbers: Ints = kernels_terms.number_twins(
+            low, high, self.family, self.table, self.starts, self.constant, self.knots
+        )
+        return numbers
 
 
 class ResponseTables:

@@ -9,7 +9,9 @@ from naive import saturation
 from scipy.optimize import linprog
 
 from optimizer.curves import FAMILIES, NAMES, pieces
-from optimizer.tables import Terms, _bend
+from optimizer.kernels_terms import bend_of
+from optimizer.simulate import Simulator
+from optimizer.tables import Terms
 
 POINTS = [[0.2, 0.1], [0.5, 0.9], [0.9, 0.9], [2.0, 1.3], [2.5, 3.0]]
 
@@ -42,8 +44,7 @@ def effect(terms: Terms, k: int, line: int, z):
     cell = k * terms.family.shape[1] + line
     z = np.asarray(z, dtype=float)
     total = np.full(z.shape, terms.constant[k, line])
-    start, width, gradient = terms.knots[k, line][:, terms.knots[k, line, 1] > 0]
-    points = np.stack([start + width, np.cumsum(width * gradient)], axis=1)
+    points = _points(terms.knots[k, line])
     for rate, offset, second, weight, _, _ in terms.table[:, terms.starts[cell] : terms.starts[cell + 1]].T:
         total = total + weight * curve(NAMES[int(terms.family[k, line])], rate * z + offset, second, points)
     return total
@@ -52,6 +53,43 @@ def effect(terms: Terms, k: int, line: int, z):
 def response(terms: Terms, factors: Sequence[float], per_money: float, line: int, z):
     """What a line counts for at each spend in ``z``: effects times factors, and the spend itself."""
     return per_money * np.asarray(z) + sum(f * effect(terms, k, line, z) for k, f in enumerate(factors))
+
+
+def terms_of(sim: Simulator, k: int, line: int, money: float, size: float) -> tuple[np.ndarray, float]:
+    """Of one KPI and line, by period and draw: rates, offsets and weights (3, T * D), and a constant."""
+    family, draws, (back, periods) = NAMES[int(sim.family[k, line])], sim.scale.shape[2], _spans(sim, line)
+    # Media of the history and of the horizon, for one unit of z.
+    fixed = np.concatenate([sim.history[line], np.zeros(periods)])
+    free = np.concatenate([np.zeros(back), sim.unit[line] * money])
+    season = np.concatenate([np.zeros(back), sim.season[k]])
+    terms, constant = [], 0.0
+    for d in range(draws):
+        first = 1.0 if family in ("none", "linear", "power", "points") else sim.first[k, line, d]
+        weights = sim.weights[k, line, : sim.length[k, line], d]
+        scale = sim.scale[k, line, d] / (draws * size)
+        for t in range(back + periods):
+            if sim.after[k, line]:
+                counted = scale * sum(w * season[t + j] for j, w in enumerate(weights) if t + j < len(season))
+                if t >= back:
+                    terms.append((free[t] / first, 0.0, counted))
+                else:
+                    points = _points(sim.knots[k, line])
+                    constant += counted * float(curve(family, fixed[t] / first, sim.second[k, line, d], points))
+            elif t >= back:
+                rate, offset = (
+                    sum(w * part[t - j] for j, w in enumerate(weights) if j <= t) / first for part in (free, fixed)
+                )
+                terms.append((rate, offset, scale * season[t]))
+    return np.array(terms).T, constant
+
+
+def _spans(sim: Simulator, line: int) -> tuple[int, int]:
+    return sim.history.shape[1], len(sim.unit[line])
+
+
+def _points(knots) -> list:
+    start, width, gradient = knots[:, knots[1] > 0]
+    return np.stack([start + width, np.cumsum(width * gradient)], axis=1).tolist()
 
 
 def make_terms(
@@ -72,7 +110,7 @@ def make_terms(
     rate = n_lines / rng.uniform(0.3, 3.0, m)
     offset = rng.uniform(0.0, 1.0, m) * (rng.random(m) < 0.7) if history else np.zeros(m)
     weight = rng.lognormal(0.0, 0.7, m) / (n_lines * n_terms)
-    bends = [_bend(int(c), np.array([s])) for c, s in zip(code, second, strict=True)]
+    bends = [bend_of(s) if c == FAMILIES["hill"].code else (0.0, 0.0) for c, s in zip(code, second, strict=True)]
     bend, steepest = np.array(bends).reshape(-1, 2).T
     knots = np.broadcast_to(pieces(np.array(POINTS)[None, None]), (n_kpis, n_lines, 3, len(POINTS)))
     constant = rng.normal(size=(n_kpis, n_lines)) if history else np.zeros((n_kpis, n_lines))

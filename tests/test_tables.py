@@ -9,6 +9,7 @@ from conftest import make_model, scenario_on_file
 
 from optimizer.curves import FAMILIES
 from optimizer.kernels_polish import responses
+from optimizer.kernels_terms import bend_of
 from optimizer.simulate import Simulator
 from optimizer.tables import ResponseTables, Terms
 
@@ -77,6 +78,43 @@ def test_terms_are_the_mean_over_draws_of_the_simulators_effects(tmp_path, carry
                 np.testing.assert_allclose(rise, rises[k], rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("carry_out", [False, True])
+@pytest.mark.parametrize("past", [0, 3])
+def test_terms_are_those_of_every_period_and_draw(tmp_path, carry_out, past):
+    sim = simulator(tmp_path, past, carry_out=carry_out, past=past, draws=3)
+    order, size = np.random.default_rng(1).permutation(len(LINES)), np.array([3.0, 0.2])
+    terms = Terms.of(sim, order, 250.0, size)
+    for k, i in np.ndindex(2, len(LINES)):
+        if terms.family[k, i] == 0:
+            continue
+        cell = slice(*terms.starts[k * len(LINES) + i :][:2])
+        wanted, constant = naive_tables.terms_of(sim, k, int(order[i]), 250.0, size[k])
+        assert terms.constant[k, i] == pytest.approx(constant, rel=1e-12, abs=1e-15)
+        # The same curve may have been written once for several periods: compare what each counts for in all.
+        found = terms.table[[0, 1, 3], cell]
+        for which in np.unique(np.round(wanted[:2] / np.abs(wanted[:2]).max(), 12), axis=1).T:
+            near = [
+                np.all(np.abs(rows[:2] / np.abs(wanted[:2]).max() - which[:, None]) < 1e-11, axis=0)
+                for rows in (wanted, found)
+            ]
+            weights = [rows[2, where].sum() for rows, where in zip((wanted, found), near, strict=True)]
+            assert weights[1] == pytest.approx(weights[0], rel=1e-12, abs=1e-15)
+
+
+def test_lines_are_twins_where_nothing_tells_them_apart():
+    terms = naive_tables.make_terms(np.random.default_rng(0), 4, 2, 3)
+    same = [0, 1, 1, 0]
+    family, constant, knots = terms.family[:, same], terms.constant[:, same], terms.knots[:, same]
+    cells = [slice(*terms.starts[k * 4 + line :][:2]) for k in range(2) for line in same]
+    table = np.concatenate([terms.table[:, cell] for cell in cells], axis=1)
+    twins = Terms(*map(np.ascontiguousarray, (family, table, terms.starts, constant, knots)))
+    zeros, ones = np.zeros(4), np.ones(4)
+    assert twins.twins(zeros, ones).tolist() == [0, 1, 1, 0]
+    assert twins.twins(zeros, np.array([1.0, 1.0, 2.0, 1.0])).tolist() == [0, 1, 2, 0]
+    twins.table[3, -1] *= 1 + 1e-15
+    assert twins.twins(zeros, ones).tolist() == [0, 1, 1, 3]
+
+
 def test_periods_that_are_alike_are_one_term(tmp_path):
     sim = simulator(tmp_path, 1, carry_out=False, past=0, flat=True)
     terms = Terms.of(sim, np.arange(len(LINES)), 1.0, np.ones(2))
@@ -100,9 +138,7 @@ def test_terms_that_count_for_nothing_are_left_out(tmp_path):
 
 @pytest.mark.parametrize("slope", [1.0 + 1e-9, 1.5, 4.0, 20.0])
 def test_hill_curves_are_steepest_where_they_bend(slope):
-    from optimizer.tables import _bend
-
-    bend, steepest = (float(part[0]) for part in _bend(FAMILIES["hill"].code, np.array([slope])))
+    bend, steepest = bend_of(slope)
     x = bend * np.linspace(0.5, 1.5, 2001) if bend > 1e-3 else np.geomspace(1e-12, 1.0, 2001)
     rise = slope * x ** (slope - 1) / (1 + x**slope) ** 2
     assert rise.max() <= steepest * (1 + 1e-12)

@@ -2,7 +2,8 @@
 
 First weighted sums close in on the front from both sides (`sandwich`). Where every curve has falling returns and
 no line is on or off by rule, that is all: blends of neighbouring plans attain what lies between them. Where not,
-plans between those are looked for in the zones that nothing dominates (`zones`).
+the front has hollows: under one budget and ranges they are closed by branch and bound for all weights at once
+(`hollows`), else plans are looked for in the zones that nothing dominates (`zones`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from ..front import Front, FrontCertificate, non_dominated
 from ..limits import Limits
 from ..preferences import SMALLEST_RANGE
 from ..simulate import Simulator, kpi_values
+from ..volumes import dominated_volume
 from .chance import chance_floors
+from .hollows import Hollows
 from .mixed_integer import MixedIntegerSolver
 from .payoff import freeze_scale, payoff_points
 from .point import KEPT, Point, Solver
@@ -51,12 +54,22 @@ MOST_FILLED = 200
 MOST_MEASURED = 3
 # However little time is left, a solve gets this many seconds.
 LEAST_SECONDS = 0.5
+# Where hollows follow, half-spaces close in to this share of the tolerance first.
+CLOSED_IN = 0.3
+# A front keeps no more plans than this: of those in the same small cell one, the others are between them.
+MOST_PLANS = 1500
+# Zones between more plans than this take longer to keep than to find.
+MOST_ZONED = 1000
 # Zones with less room than this share of the tolerance are left alone.
 ROOM = 0.1
 CONCAVE = "every curve has falling returns, so half-spaces around the front can be proven"
 ZONES = (
     "curves are S-shaped or lines on or off by rule, so half-spaces around the front and zones proven empty bound "
     "what is missing; blends of its plans are not counted"
+)
+HOLLOWS = (
+    "curves are S-shaped, so half-spaces around the front and branch and bound in its hollows bound what is "
+    "missing; blends of plans with the same lines on are counted, less what they may fall short by"
 )
 STRICT = (
     "; floors with a probability are kept in their stricter form, on average over the worst draws, so that plans "
@@ -121,6 +134,7 @@ class _Search:
         self.solves = 0
         self.z: list[Floats] = []
         self.zones: Zones | None = None
+        self.hollows: Hollows | None = None
         self.hypervolume, self.bound = 0.0, 1.0
         # Why it ended before the gap was small enough, in words.
         self.ended = ""
@@ -171,6 +185,8 @@ class _Search:
         return solver.maximise(goal, tolerance, near)
 
     def _stop(self) -> bool:
+        if self.zones is None and self.hollows is not None:
+            self.hypervolume, self.bound = self.hollows.hypervolume, self.hollows.bound
         if self.progress is not None:
             self.progress(min(1.0, self.tolerance / max(self.gap, 1e-12)))
         if time.monotonic() > self.ends:
@@ -179,11 +195,13 @@ class _Search:
 
     def _close_in(self) -> None:
         """Weighted sums, until they say no more."""
-        sandwich = self.sandwich
+        sandwich, tolerance = self.sandwich, self.tolerance
+        if not self.concave and isinstance(self.solver, SeparableSolver):
+            tolerance *= CLOSED_IN
         while True:
             weights = sandwich.measure()
             self.hypervolume, self.bound = sandwich.hypervolume, sandwich.bound
-            enough = self.gap <= self.tolerance and len(sandwich.z) >= LEAST_POINTS
+            enough = self.gap <= tolerance and len(sandwich.z) >= LEAST_POINTS
             if enough or not weights:
                 return
             for each in weights:
@@ -192,15 +210,30 @@ class _Search:
                     return
 
     def _fill_hollows(self) -> None:
-        """Blends of neighbours, then the plans nearest above the corners of what nothing dominates."""
-        plans = np.vstack([np.array(self.sandwich.z), self._blends(BLENDS)])
+        """Branch and bound, or blends of neighbours and then the plans nearest above the corners of what nothing
+        dominates."""
+        if isinstance(self.solver, SeparableSolver):
+            if not self.ended:
+                self.hollows = Hollows(self.solver, self.sandwich, self.tolerance)
+                self.hollows.close(self.tolerance, self._stop)
+            if (
+                self.hollows is None
+                or self.ended
+                or self.gap <= self.tolerance
+                or len(self.hollows.z) > MOST_ZONED
+            ):
+                return
+            # Weights and cells are too coarse for what is left.
+            plans = self.hollows.picked(MOST_ZONED)
+        else:
+            plans = np.vstack([np.array(self.sandwich.z), self._blends(BLENDS)])
         values = _objectives(self.problem, plans)
         keep = non_dominated(np.round(values, 9))
         self.z, zones = list(plans[keep]), Zones(np.array(self.sandwich.outside), values[keep])
         self.zones = zones
         n = values.shape[1]
         while True:
-            self.hypervolume, self.bound = zones.measure()
+            self._measure_zones(zones)
             room = zones.room()
             at = int(np.argmax(room))
             if self.gap <= self.tolerance or room[at] <= ROOM * self.tolerance or self._stop():
@@ -212,6 +245,13 @@ class _Search:
             zones.exclude(corner + point.proof.bound)
             zones.attain(point.u)
 
+    def _measure_zones(self, zones: Zones) -> None:
+        """Measure zones; what was known before still holds."""
+        self.hypervolume, self.bound = zones.measure()
+        if self.hollows is not None:
+            self.hypervolume = max(self.hypervolume, self.hollows.hypervolume)
+            self.bound = min(self.bound, self.hollows.bound)
+
     def _take_stock(self) -> None:
         """Measure what there is, wherever the search ended."""
         if self.concave:
@@ -221,10 +261,19 @@ class _Search:
             self.z = list(self.sandwich.z)
             self.hypervolume, self.bound = self.sandwich.hypervolume, self.sandwich.bound
             return
+        if self.zones is None and self.hollows is not None and self.hollows.hypervolume > 0.0:
+            # As last measured: where it was interrupted, boxes may be half cut.
+            self.hypervolume, self.bound = self.hollows.hypervolume, self.hollows.bound
+            plans = self.hollows.picked(MOST_PLANS)
+            self.z = list(plans)
+            # Where cells are coarse, plans alone may dominate more than what was measured by them.
+            alone = dominated_volume(np.minimum(_objectives(self.problem, plans), 1.0))
+            self.hypervolume = max(self.hypervolume, alone)
+            return
         if self.zones is None:
             self.z = list(self.sandwich.z)
             self.zones = Zones(np.array(self.sandwich.outside), np.array(self.sandwich.values))
-        self.hypervolume, self.bound = self.zones.measure()
+        self._measure_zones(self.zones)
 
     def _fill_in(self) -> None:
         """Take plans between neighbours of a convex front, so that its points alone leave no wide gaps."""
@@ -296,7 +345,9 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     )
     reference = {form.name: float(form.worst) for form in search.problem.objectives}
     strict = bool(chance_floors(scenario))
-    why = (CONCAVE if search.concave else ZONES) + (STRICT if strict else "")
+    why = (CONCAVE if search.concave else ZONES if search.hollows is None else HOLLOWS) + (
+        STRICT if strict else ""
+    )
     certificate = FrontCertificate(
         "none" if strict else "global",
         search.hypervolume,

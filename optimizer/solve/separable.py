@@ -60,9 +60,9 @@ class SeparableSolver:
         self.tables = ResponseTables(terms, problem.lower, problem.upper)
         self.twins = terms.twins(problem.lower, problem.upper)
         self.budget, self.exactly = budget
-        self._forms = np.array([form.kpis for form in problem.objectives])
-        self._spend = np.array([form.spend for form in problem.objectives])
-        self._constant = np.array([form.constant for form in problem.objectives])
+        self.forms = np.array([form.kpis for form in problem.objectives])
+        self.per_money = np.array([form.spend for form in problem.objectives])
+        self.constant = np.array([form.constant for form in problem.objectives])
         n_lines = len(problem.lower)
         self._boxes, self._bounds = np.empty((BOXES, 2, n_lines)), np.empty(BOXES)
 
@@ -118,7 +118,7 @@ class SeparableSolver:
             )
         self._boxes[0] = problem.lower, problem.upper
         self._bounds[0] = np.inf
-        factors, per_money = weights @ self._forms, float(weights @ self._spend)
+        factors, per_money = weights @ self.forms, float(weights @ self.per_money)
         while True:
             ended = best_split(
                 self.budget,
@@ -138,7 +138,7 @@ class SeparableSolver:
             tables.grow()
         # Where boxes ran out, the bound is as good as it got: the caller sees the gap.
         still_open = self._bounds[: int(state[OPEN])].max(initial=-np.inf)
-        constant = float(weights @ self._constant)
+        constant = float(weights @ self.constant)
         return best, constant + max(state[VALUE], state[CLOSED], still_open)
 
 

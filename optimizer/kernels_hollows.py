@@ -1,0 +1,550 @@
+"""Fronts that are not convex, closed by branch and bound on the lines' ranges for all trade-offs at once (numba).
+
+A box gives each line a range. Over a box the best weighted sum of the objectives is bounded by the sum of the
+lines' concave over-estimates (`kernels_split`), so every weight gives a plane that no plan of the box is above.
+The scale is cut into cells in all objectives but the last; in a cell a box is bounded by the plane that is lowest
+in its middle, and it is done with where that is next to what plans are known to attain. Boxes are cut at the line
+that keeps them from real in the cell where they are furthest above (bound sets: Ehrgott & Gandibleux, Comput.
+Oper. Res. 34, 2007).
+
+Shapes: L lines, K KPIs, O objectives, W weights, B boxes, C cells, F plans.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .kernels_curves import HILL, POINTS
+from .kernels_polish import polish_within, responses
+from .kernels_split import Hulls, fill, new_hulls, update_hulls
+from .kernels_tables import (
+    BEND,
+    OFFSET,
+    OVER_LEFT,
+    OVER_RIGHT,
+    RATE,
+    STEEPEST,
+    UNDER_LEFT,
+    UNDER_RIGHT,
+    WEIGHT,
+    Tables,
+    apart,
+    curves_at,
+    evaluate,
+    gradients_between,
+    insert,
+    place,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+# Trade-offs: weights that add up to one (W, O); factors of each KPI's effect (W, K), of spend (W,) and a constant
+# (W,); weights worth trying next to each (W, N); factors (O, K), (O,), (O,) of the objectives themselves.
+Tradeoffs = tuple[Floats, Floats, Floats, Floats, Ints, Floats, Floats, Floats]
+# Cells: their middles (C, O - 1), half their width, what is attained there (C,), and the highest that boxes done
+# with come to at each corner (C, 2 ** (O - 1)).
+Cells = tuple[Floats, float, Floats, Floats]
+# Boxes: ranges (B, 2, L), planes' levels (B, W), whether they are this box's own (B, W), the cells it may reach
+# (B, C), how far it is above what is attained, in all (B,), and the number of boxes (1,).
+Boxes = tuple[Floats, Floats, Flags, Flags, Floats, Ints]
+# Plans found: spend (F, L), objectives (F, O), how many (1,), and the weights each was found for (F,).
+Found = tuple[Floats, Floats, Ints, Ints]
+
+TURNS = 12
+REFINEMENTS = 2
+# Plans whose first and last objectives differ by less are one.
+SAME = 1e-5
+# Blends of plans whose objectives are nearer to a line are left out.
+FLAT = 1e-9
+
+
+@njit(cache=True, nogil=True)
+def _short_of_room(tables: Tables) -> bool:
+    """Whether a line has next to no room for more grid points."""
+    most = 0
+    for n in tables[6]:
+        most = max(most, n)
+    return bool(most + 2 > tables[5].shape[1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lowest(
+    box: int, cell: int, but: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes
+) -> tuple[int, float]:
+    """The plane, of all ``but`` some (W,), that is lowest in the middle of a cell, and its height there."""
+    weights, planes, centres = tradeoffs[0], boxes[1], cells[0]
+    n = weights.shape[1] - 1
+    which, height = 0, np.inf
+    for w in range(len(weights)):
+        level = planes[box, w]
+        for j in range(n):
+            level -= weights[w, j] * centres[cell, j]
+        level /= weights[w, n]
+        if level < height and not but[w]:
+            which, height = w, level
+    return which, height
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bury(cell: int, which: int, height: float, tradeoffs: Tradeoffs, cells: Cells) -> None:
+    """Remember at a cell's corners how high a plane is there."""
+    weights, (_, half, _, corners) = tradeoffs[0], cells
+    n = weights.shape[1] - 1
+    for corner in range(corners.shape[1]):
+        at = height
+        for j in range(n):
+            step = half * weights[which, j] / weights[which, n]
+            at += -step if (corner >> j) & 1 else step
+        corners[cell, corner] = max(corners[cell, corner], at)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bound_box(
+    box: int,
+    budget: float,
+    exactly: bool,
+    near: float,
+    fine: float,
+    tradeoffs: Tradeoffs,
+    cells: Cells,
+    boxes: Boxes,
+    found: Found,
+    tables: Tables,
+) -> tuple[int, float]:
+    """Bound a box where it may reach, by the planes that are lowest there and those next to them.
+
+    Parameters
+    ----------
+    budget, exactly : float, bool
+        Total spend, and whether all of it must be spent.
+    near : float
+        A box this little above what is attained in a cell is done with there.
+    fine : float
+        Over-estimates are refined until they are this near to real where curves are concave.
+    tables
+        The response tables (`kernels_tables.insert`); found plans must have room for one for each weight.
+
+    Returns
+    -------
+    line, cut : int, float
+        The line that keeps the box from real where it is furthest above what is attained, and where to cut its
+        range; -1 for none. There the bound is that of a blend of the splits of its lowest planes. What a line's
+        over-estimates in these have over its response to the blend is what no plan attains.
+    """
+    ranges, planes, own, _, _, _ = boxes
+    weights, factors, per_money, neighbours = tradeoffs[0], tradeoffs[1], tradeoffs[2], tradeoffs[4]
+    n_weights, n_lines, n = planes.shape[1], ranges.shape[2], weights.shape[1]
+    hulls = new_hulls(n_lines, tables[5].shape[1])
+    z, over, real, slope = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
+    worth = np.empty(n_lines)
+    blend, missed = np.zeros(n_lines), np.zeros(n_lines)
+    wanted, todo = np.zeros(n_weights, np.bool_), np.zeros(n_weights, np.bool_)
+    first = 0
+    for turn in range(TURNS + 1):
+        worst = _where_above(box, near, wanted, tradeoffs, cells, boxes)
+        if worst < 0:
+            return -1, 0.0
+        last = True
+        for w in range(n_weights):
+            todo[w] = False
+        for w in range(n_weights):
+            if wanted[w] and turn < TURNS:
+                for i in range(neighbours.shape[1]):
+                    if not own[box, neighbours[w, i]]:
+                        todo[neighbours[w, i]], last = True, False
+        if last:
+            # The lowest planes in the worst cell, the lowest of all first.
+            for i in range(n):
+                which = _lowest(box, worst, todo, tradeoffs, cells, boxes)[0]
+                todo[which] = True
+                first = which if i == 0 else first
+        for w in range(n_weights):
+            if not todo[w]:
+                continue
+            bound = _split(ranges[box], w, budget, exactly, fine, tradeoffs, hulls, tables, z, over, real)
+            planes[box, w] = min(planes[box, w], bound)
+            own[box, w] = True
+            if last:
+                responses(z, factors[first], per_money[first], tables, worth, slope)
+                for line in range(n_lines):
+                    missed[line] += (over[line] - real[line] + worth[line]) / n
+                    blend[line] += z[line] / n
+                polish_within(
+                    z, ranges[box, 0], ranges[box, 1], budget, exactly, fine, factors[w], per_money[w], tables
+                )
+            _keep(z, w, tradeoffs, cells, found, tables)
+        if last:
+            responses(blend, factors[first], per_money[first], tables, worth, slope)
+            for line in range(n_lines):
+                missed[line] -= worth[line]
+            break
+    _keep(blend, first, tradeoffs, cells, found, tables)
+    return _line_to_cut(ranges[box], blend, missed, tables)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> int:
+    """The cell where a box is furthest above what is attained, -1 if it is nowhere; cells where it is not are done
+    with. Written are its planes that are lowest in a cell, (W,), and how far above it is in all."""
+    _, _, _, alive, excess, _ = boxes
+    low, none = cells[2], np.zeros(len(wanted), np.bool_)
+    for w in range(len(wanted)):
+        wanted[w] = False
+    total, worst, furthest = 0.0, -1, 0.0
+    for cell in range(len(low)):
+        if not alive[box, cell]:
+            continue
+        which, height = _lowest(box, cell, none, tradeoffs, cells, boxes)
+        above = height - max(low[cell], 0.0)
+        if above <= near:
+            alive[box, cell] = False
+            bury(cell, which, height, tradeoffs, cells)
+            continue
+        total += above
+        wanted[which] = True
+        if above > furthest:
+            worst, furthest = cell, above
+    excess[box] = total
+    return worst
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _split(
+    box: Floats,
+    w: int,
+    budget: float,
+    exactly: bool,
+    fine: float,
+    tradeoffs: Tradeoffs,
+    hulls: Hulls,
+    tables: Tables,
+    z: Floats,
+    over: Floats,
+    real: Floats,
+) -> float:
+    """Bound a weighted sum over a box; write the split, its over-estimates and responses by line."""
+    factors, per_money, constants = tradeoffs[1], tradeoffs[2], tradeoffs[3]
+    x, y, corners, known = hulls
+    n_lines = len(z)
+    slope, new = np.empty(n_lines), np.empty(n_lines)
+    bound = np.inf
+    # Over-estimates of other weights are others.
+    for line in range(n_lines):
+        known[line, 2] = 0.0
+    for _ in range(REFINEMENTS):
+        update_hulls(box[0], box[1], factors[w], per_money[w], tables, hulls)
+        bound = min(bound, fill(x, y, corners, budget, exactly, z, over)[0])
+        responses(z, factors[w], per_money[w], tables, real, slope)
+        if _short_of_room(tables):
+            break
+        for line in range(n_lines):
+            new[line] = np.nan
+            if over[line] - real[line] > fine / n_lines and box[0, line] < z[line] < box[1, line]:
+                # Where the hull spans a part that is not concave a finer grid does not help.
+                above = _local_over(line, z[line], factors[w], per_money[w], tables) - real[line]
+                new[line] = z[line] if above > fine / n_lines else np.nan
+        if insert(new, tables) == 0:
+            break
+    return bound + constants[w]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _local_over(line: int, z: float, factors: Floats, per_money: float, tables: Tables) -> float:
+    """What a line's response is at most at a spend, by the lines from the grid points beside it."""
+    grid, count, value, lines = tables[5], tables[6], tables[7], tables[8]
+    i = min(place(grid[line], count[line], z), count[line] - 2)
+    left, right = per_money * z, per_money * z
+    for k in range(len(factors)):
+        rows = (OVER_LEFT, OVER_RIGHT) if factors[k] > 0.0 else (UNDER_LEFT, UNDER_RIGHT)
+        if factors[k] != 0.0:
+            left += factors[k] * (value[k, line, i] + lines[k, line, rows[0], i] * (z - grid[line, i]))
+            right += factors[k] * (value[k, line, i + 1] - lines[k, line, rows[1], i] * (grid[line, i + 1] - z))
+    return min(left, right)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def objectives(z: Floats, tradeoffs: Tradeoffs, tables: Tables, out: Floats) -> None:
+    """Write the objectives (O,) of a plan (L,)."""
+    family, terms, starts, constant, knots = tables[0], tables[1], tables[2], tables[3], tables[4]
+    forms, spend, base = tradeoffs[5], tradeoffs[6], tradeoffs[7]
+    n_kpis, n_lines = family.shape
+    everyone, work = np.ones(n_lines, np.bool_), tables[9][0]
+    total = 0.0
+    for line in range(n_lines):
+        total += z[line]
+    for o in range(len(out)):
+        out[o] = base[o] + spend[o] * total
+    for k in range(n_kpis):
+        evaluate(k, z, everyone, family, terms, starts, knots, work)
+        effect = 0.0
+        for line in range(n_lines):
+            effect += constant[k, line]
+        for term in range(starts[k * n_lines], starts[(k + 1) * n_lines]):
+            effect += terms[WEIGHT, term] * work[1, term]
+        for o in range(len(out)):
+            out[o] += forms[o, k] * effect
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _keep(z: Floats, w: int, tradeoffs: Tradeoffs, cells: Cells, found: Found, tables: Tables) -> None:
+    """Remember a plan unless what is attained beside it is higher."""
+    (_, half, low, _), (plans, values, count, weighted) = cells, found
+    n, at = count[0], values[count[0]]
+    objectives(z, tradeoffs, tables, at)
+    side, cell = round(0.5 / half), 0
+    for j in range(len(at) - 1):
+        if at[j] < 0.0:
+            return
+        cell = cell * side + min(int(at[j] / (2.0 * half)), side - 1)
+    if at[-1] <= 0.0 or at[-1] < low[cell] - half:
+        return
+    for i in range(n):
+        if abs(values[i, 0] - at[0]) < SAME and abs(values[i, -1] - at[-1]) < SAME:
+            return
+    for line in range(len(z)):
+        plans[n, line] = z[line]
+    weighted[n] = w
+    count[0] = n + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _line_to_cut(box: Floats, blend: Floats, missed: Floats, tables: Tables) -> tuple[int, float]:
+    """The line of which most is missed, and where to cut its range: at the blend, or in the middle."""
+    grid, count = tables[5], tables[6]
+    line, cut, worst = -1, 0.0, 1e-9
+    for i in range(len(blend)):
+        low, high = box[0, i], box[1, i]
+        if missed[i] > worst and high - low > 4.0 * apart(grid[i], count[i]):
+            inside = low + apart(grid[i], count[i]) < blend[i] < high - apart(grid[i], count[i])
+            line, cut, worst = i, blend[i] if inside else 0.5 * (low + high), missed[i]
+    return line, cut
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def climb(
+    starts: Floats,
+    aims: Ints,
+    moved: bool,
+    budget: float,
+    exactly: bool,
+    fine: float,
+    tradeoffs: Tradeoffs,
+    cells: Cells,
+    found: Found,
+    tables: Tables,
+) -> None:
+    """Take in plans (S, L), each after it was ``moved`` to the local optimum for its weights, ``aims`` (S,).
+
+    Lines stay on or off as they are: where a curve bends upwards, no step is made.
+    """
+    plans, factors, per_money = found[0], tradeoffs[1], tradeoffs[2]
+    n_lines = starts.shape[1]
+    lower, upper, z = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
+    for line in range(n_lines):
+        lower[line], upper[line] = tables[5][line, 0], tables[5][line, tables[6][line] - 1]
+    for i in range(len(starts)):
+        if found[2][0] == len(plans):
+            return
+        for line in range(n_lines):
+            z[line] = starts[i, line]
+        w = aims[i]
+        if moved:
+            polish_within(z, lower, upper, budget, exactly, fine, factors[w], per_money[w], tables)
+        _keep(z, w, tradeoffs, cells, found, tables)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def missed_by_blends(low: Floats, high: Floats, tradeoffs: Tradeoffs, tables: Tables, out: Floats) -> None:
+    """Write by how much a blend of plans may fall short of the blend of their objectives, (O,).
+
+    A term that is concave between ``low`` and ``high`` (L,) is above its chords, so that it misses nothing. One
+    that bends is below its concave hull nowhere by more than the fastest rise over the slope at the lower end, up
+    to the bend; a convex one by where its tangents meet. What counts against an objective is taken the other way
+    round, by a quarter of what slopes differ by.
+    """
+    family, terms, starts, knots = tables[0], tables[1], tables[2], tables[4]
+    forms = tradeoffs[5]
+    n_kpis, n_lines = family.shape
+    work = np.empty((2, 3, 1))
+    for o in range(len(out)):
+        out[o] = 0.0
+    for k in range(n_kpis):
+        above, below = 0.0, 0.0
+        for line in range(n_lines):
+            if high[line] <= low[line]:
+                continue
+            for term in range(starts[k * n_lines + line], starts[k * n_lines + line + 1]):
+                rate, second = terms[RATE, term], terms[2, term : term + 1]
+                for end in range(2):
+                    at = low[line] if end == 0 else high[line]
+                    work[end, 0, 0] = max(rate * at + terms[OFFSET, term], 0.0)
+                    if family[k, line] != POINTS:
+                        curves_at(
+                            family[k, line], work[end, 0], second, knots[k, line], work[end, 1], work[end, 2]
+                        )
+                a, b, weight = work[0, 0, 0], work[1, 0, 0], terms[WEIGHT, term]
+                if family[k, line] == POINTS:
+                    flat, top = gradients_between(knots[k, line], a, b)
+                    above += 0.25 * weight * (top - flat) * (b - a)
+                    below += 0.25 * weight * (top - flat) * (b - a)
+                    continue
+                rise_a, rise_b, bend = work[0, 2, 0], work[1, 2, 0], terms[BEND, term]
+                if bend > 0.0 and a < 1e-12:
+                    rise_a = 0.0
+                if a < bend:
+                    top = rise_b if b <= bend else terms[STEEPEST, term]
+                    chord = (work[1, 1, 0] - work[0, 1, 0]) / (b - a) if b > a else rise_a
+                    most = (top - rise_a) * (min(b, bend) - a)
+                    if b <= bend and rise_b > rise_a:
+                        most = max(chord - rise_a, 0.0) * max(rise_b - chord, 0.0) / (rise_b - rise_a) * (b - a)
+                    # No term is below its hull by more than it rises.
+                    above += weight * min(most, work[1, 1, 0] - work[0, 1, 0])
+                steep = max(rise_a, rise_b, terms[STEEPEST, term] if family[k, line] == HILL else 0.0)
+                below += weight * min(
+                    0.25 * (steep - min(rise_a, rise_b)) * (b - a), work[1, 1, 0] - work[0, 1, 0]
+                )
+        for o in range(len(out)):
+            out[o] += forms[o, k] * above if forms[o, k] > 0.0 else -forms[o, k] * below
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _invert(matrix: Floats) -> bool:
+    """Replace the unit matrix right of a matrix (n, 2 n) by its inverse; tell whether it has one."""
+    n = len(matrix)
+    for j in range(n):
+        pivot = j
+        for i in range(j + 1, n):
+            pivot = i if abs(matrix[i, j]) > abs(matrix[pivot, j]) else pivot
+        if abs(matrix[pivot, j]) < FLAT:
+            return False
+        for c in range(2 * n):
+            matrix[j, c], matrix[pivot, c] = matrix[pivot, c], matrix[j, c]
+        scale = 1.0 / matrix[j, j]
+        for c in range(2 * n):
+            matrix[j, c] *= scale
+        for i in range(n):
+            share = matrix[i, j] if i != j else 0.0
+            for c in range(2 * n):
+                matrix[i, c] -= share * matrix[j, c]
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def raster(corners: Floats, side: int, heights: Floats) -> None:
+    """Raise heights on a grid over [0, 1] to what blends of plans attain.
+
+    Parameters
+    ----------
+    corners : (S, O, O)
+        Objectives of O plans each, whose blends attain at least what lies between them.
+    side : int
+        Cells of the grid in each objective but the last.
+    heights : ((side + 1) ** (O - 1),)
+        The last objective at the grid's nodes, the first objective outermost; replaced.
+    """
+    n = corners.shape[2] - 1
+    first, last, index = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    rise = np.empty(n)
+    for simplex in corners:
+        base = simplex[n]
+        matrix, empty = np.zeros((n, 2 * n)), False
+        for j in range(n):
+            least, most = base[j], base[j]
+            for i in range(n):
+                matrix[j, i] = simplex[i, j] - base[j]
+                least, most = min(least, simplex[i, j]), max(most, simplex[i, j])
+            matrix[j, n + j] = 1.0
+            first[j] = max(int(np.ceil(least * side - 1e-12)), 0)
+            last[j] = min(int(np.floor(most * side + 1e-12)), side)
+            empty |= first[j] > last[j]
+        if empty or not _invert(matrix):
+            continue
+        for j in range(n):
+            rise[j], index[j] = simplex[j, n] - base[n], first[j]
+        while True:
+            inside, left, height, flat = True, 1.0, base[n], 0
+            for i in range(n):
+                share = 0.0
+                for j in range(n):
+                    share += matrix[i, n + j] * (index[j] / side - base[j])
+                left -= share
+                inside &= share >= 0.0
+                height += share * rise[i]
+            if inside and left >= 0.0:
+                for j in range(n):
+                    flat = flat * (side + 1) + index[j]
+                heights[flat] = max(heights[flat], height)
+            j = n - 1
+            while j >= 0:
+                index[j] += 1
+                if index[j] <= last[j]:
+                    break
+                index[j] = first[j]
+                j -= 1
+            if j < 0:
+                break
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cover(tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> Floats:
+    """The highest that any plan may come to, on average over each cell: (C,).
+
+    A box's lowest plane in a cell's middle is above it in all of the cell; the highest of such planes bends
+    upwards, so that its mean over the cell is at most the mean over its corners.
+    """
+    centres, half, low, corners = cells
+    alive, count = boxes[3], boxes[5]
+    reached, none = corners.copy(), np.zeros(len(tradeoffs[0]), np.bool_)
+    sofar = (centres, half, low, reached)
+    for box in range(count[0]):
+        for cell in range(len(low)):
+            if alive[box, cell]:
+                which, height = _lowest(box, cell, none, tradeoffs, cells, boxes)
+                bury(cell, which, height, tradeoffs, sofar)
+    out = np.zeros(len(low))
+    for cell in range(len(low)):
+        for corner in range(corners.shape[1]):
+            out[cell] += max(reached[cell, corner], 0.0) / corners.shape[1]
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def blends(facets: Ints, plans: Floats, values: Floats, tradeoffs: Tradeoffs, tables: Tables) -> Floats:
+    """What blends of O plans each attain at least: objectives less what is missed, (S, O, O)."""
+    n = facets.shape[1]
+    out, missed = np.empty((len(facets), n, n)), np.empty(n)
+    low, high = np.empty(plans.shape[1]), np.empty(plans.shape[1])
+    for i in range(len(facets)):
+        for line in range(len(low)):
+            low[line] = high[line] = plans[facets[i, 0], line]
+            for j in range(1, n):
+                low[line] = min(low[line], plans[facets[i, j], line])
+                high[line] = max(high[line], plans[facets[i, j], line])
+        missed_by_blends(low, high, tradeoffs, tables, missed)
+        for j in range(n):
+            for o in range(n):
+                out[i, j, o] = values[facets[i, j], o] - missed[o]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def unbeaten(values: Floats) -> Ints:
+    """Which rows (N, O) no other row beats in all columns, of equal ones the first; higher is better."""
+    n, keep, count = len(values), np.empty(len(values), np.int64), 0
+    for i in range(n):
+        beaten = False
+        for j in range(n):
+            no_less, more = True, j < i
+            for o in range(values.shape[1]):
+                no_less &= values[j, o] >= values[i, o]
+                more |= values[j, o] > values[i, o]
+            if j != i and no_less and more:
+                beaten = True
+                break
+        if not beaten:
+            keep[count] = i
+            count += 1
+    return keep[:count]

@@ -1,0 +1,156 @@
+"""Hollows of S-shaped fronts: claims of what is attained and what is not, against dense grids of real plans."""
+
+from __future__ import annotations
+
+import itertools
+
+import naive_tables
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import optimizer as opt
+from optimizer import kernels_hollows
+from optimizer.curves import FAMILIES
+from optimizer.front import non_dominated
+from optimizer.solve.hollows import even_weights
+from optimizer.tables import ResponseTables
+from optimizer.volumes import dominated_volume
+
+
+def shaped(seed: int, n_lines: int, n_kpis: int, half: tuple[float, float] = (150.0, 500.0)) -> opt.Scenario:
+    """S-shaped curves under one budget, each line good for another KPI."""
+    rng = np.random.default_rng(seed)
+    lines, kpis = [f"line{i}" for i in range(n_lines)], [f"kpi{k}" for k in range(n_kpis)]
+
+    def curve() -> dict:
+        scale, at, slope = (float(rng.uniform(*ends)) for ends in ((1.0, 10.0), half, (1.2, 3.0)))
+        return {"curve": {"kind": "hill", "scale": scale, "half": at, "slope": slope}}
+
+    return opt.Scenario.from_dict(
+        {
+            "name": "hollows",
+            "currency": "EUR",
+            "horizon": {"start": "2026-01-05", "periods": 1},
+            "lines": [{"name": line, "current": 1000.0 / n_lines, "max": 1000.0} for line in lines],
+            "kpis": {kpi: {"direction": "maximize", "unit": "things"} for kpi in kpis},
+            "response": {kpi: {line: curve() for line in lines} for kpi in kpis},
+            "constraints": {"budget": {"total": 1000.0}},
+            "preferences": {"weights": dict.fromkeys(kpis, 1.0), "scale": dict.fromkeys(kpis, "payoff")},
+        }
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the kernels before anything has a time limit."""
+    opt.frontier(shaped(0, 3, 2), tolerance=0.5)
+    opt.frontier(shaped(0, 3, 2), tolerance=0.02, time_limit=0.5)
+
+
+def every_split(n_lines: int, steps: int) -> np.ndarray:
+    return 1000.0 * even_weights(n_lines, steps)
+
+
+@pytest.mark.parametrize(
+    ("seed", "n_lines", "n_kpis", "steps"),
+    [(0, 3, 2, 250), (1, 4, 2, 60), (2, 3, 3, 250), (3, 4, 3, 60), (4, 3, 4, 80)],
+)
+def test_real_plans_lie_between_what_is_attained_and_the_bound(
+    seed: int, n_lines: int, n_kpis: int, steps: int
+) -> None:
+    scenario = shaped(seed, n_lines, n_kpis)
+    front = opt.frontier(scenario, tolerance=0.02, time_limit=2.0)
+    certificate = front.certificate
+    plans = every_split(n_lines, steps)
+    kpis = opt.simulate(scenario, plans).groupby(level="plan").mean()[list(scenario.objectives)]
+    known = front.hypervolume_of(kpis)
+    assert known <= certificate.bound
+    # What the grid's plans dominate is what all plans do but for a step of the grid.
+    finest = front.steps(kpis) + 1.5 * n_lines / steps
+    assert certificate.hypervolume <= dominated_volume(finest)
+    assert front.hypervolume <= certificate.hypervolume + 1e-9
+    assert front.hypervolume >= 0.9 * known
+    assert certificate.gap == pytest.approx(1.0 - certificate.hypervolume / certificate.bound)
+    # No plan is beyond what is proven of all.
+    assert (front.steps(kpis) @ front.limits.weights.T <= front.limits.levels + 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_front_of_two_kpis_and_twenty_lines_is_closed_to_one_percent(seed: int) -> None:
+    front = opt.frontier(shaped(seed, 20, 2, half=(20.0, 200.0)), tolerance=0.01)
+    assert front.certificate.gap <= 0.01
+    assert front.certificate.guarantee == "global"
+    assert "hollows" in front.certificate.why
+    assert front.hypervolume >= 0.98 * front.certificate.bound
+
+
+def test_equal_runs_give_equal_fronts() -> None:
+    fronts = [opt.frontier(shaped(6, 5, 2), tolerance=0.01) for _ in range(2)]
+    np.testing.assert_array_equal(fronts[0].points.to_numpy(), fronts[1].points.to_numpy())
+    assert fronts[0].certificate == fronts[1].certificate
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    family=st.sampled_from([name for name in FAMILIES if name != "none"]),
+    slopes=st.sampled_from([(0.3, 1.0), (1.0, 1.05), (1.2, 4.0), (4.0, 20.0)]),
+    signs=st.sampled_from([(1.0, 1.0), (1.0, -0.5)]),
+)
+@settings(max_examples=120)
+def test_blends_fall_short_by_no_more_than_is_said(seed: int, family: str, slopes, signs) -> None:
+    rng = np.random.default_rng(seed)
+    terms = naive_tables.make_terms(rng, 3, 2, 4, [family], slopes, history=bool(seed % 2))
+    tables = ResponseTables(terms, np.zeros(3), np.ones(3))
+    forms = np.array([[signs[0], signs[1]], [0.0, 1.0]])
+    zeros = np.zeros(2)
+    tradeoffs = (np.eye(2), forms, zeros, zeros, np.zeros((2, 1), dtype=np.int64), forms, zeros, zeros)
+    plans = rng.uniform(0.0, 1.0, (3, 3)) ** rng.integers(1, 4)
+    plans[:, 1] = plans[0, 1]
+    plans[rng.random((3, 3)) < 0.2] = 0.0
+
+    def objectives(z: np.ndarray) -> np.ndarray:
+        effects = [sum(naive_tables.effect(terms, k, line, z[:, line]) for line in range(3)) for k in range(2)]
+        return np.array(effects).T @ forms.T
+
+    values, out = objectives(plans), np.empty(2)
+    kernels_hollows.objectives(plans[0], tradeoffs, tables.arrays(), out)
+    np.testing.assert_allclose(out, values[0], rtol=1e-12, atol=1e-14)
+    facets = np.array([[0, 1], [1, 2]])
+    lowered = kernels_hollows.blends(facets, plans, values, tradeoffs, tables.arrays())
+    shares = np.linspace(0.0, 1.0, 101)[:, None]
+    for facet, corners in zip(facets, lowered, strict=True):
+        a, b = plans[facet]
+        real = objectives(a + shares * (b - a))
+        said = corners[0] + shares * (corners[1] - corners[0])
+        assert np.all(real >= said - 1e-12 * (1.0 + np.abs(values).max()))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
+    rng = np.random.default_rng(n)
+    side, corners = 7, rng.uniform(-0.1, 1.1, (6, n, n))
+    heights = np.zeros((side + 1) ** (n - 1))
+    kernels_hollows.raster(corners, side, heights)
+    for index, node in enumerate(itertools.product(np.arange(side + 1) / side, repeat=n - 1)):
+        best = 0.0
+        for simplex in corners:
+            matrix = np.vstack([simplex[:, :-1].T, np.ones(n)])
+            shares = np.linalg.solve(matrix, [*node, 1.0])
+            if shares.min() >= 0.0:
+                best = max(best, float(shares @ simplex[:, -1]))
+        assert heights[index] == pytest.approx(best, abs=1e-9)
+
+
+def test_unbeaten_rows_are_those_no_other_row_beats() -> None:
+    values = np.random.default_rng(0).integers(0, 6, (80, 3)).astype(float)
+    wanted = np.flatnonzero(non_dominated(values))
+    np.testing.assert_array_equal(kernels_hollows.unbeaten(values), wanted)
+
+
+def test_even_weights_are_all_there() -> None:
+    found = even_weights(3, 4)
+    assert len(found) == 15
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    assert len({tuple(row) for row in found.round(9)}) == 15
