@@ -133,8 +133,8 @@ class EvolveSolver:
         """
         self.solves += 1
         bound, guesses = self.bound(goal)
-        starts = self._starts(guesses if near is None else [near, *guesses])
-        best = self._improved(starts, goal)
+        starts = self.starts(guesses if near is None else [near, *guesses])
+        best = self.improved(starts, goal)
         if best is None or bound - best.value > tolerance:
             best = self._evolved(starts, best, goal)
         if best is None:
@@ -191,7 +191,7 @@ class EvolveSolver:
         seconds = min(RELAXED_SECONDS, SHARE * max(self.deadline - time.monotonic(), 1.0))
         return self.pick(problem, deadline=time.monotonic() + seconds)
 
-    def _starts(self, guesses: list[Floats]) -> Floats:
+    def starts(self, guesses: list[Floats]) -> Floats:
         """Plans to start from that keep the linear rules: (P, n)."""
         problem, projection = self.problem, self.projection
         if len(guesses):
@@ -205,7 +205,7 @@ class EvolveSolver:
         projection.safe = different(np.vstack([projection.safe, plans[kept]]))[: self.settings.population]
         return different(plans[kept])
 
-    def _improved(self, plans: Floats, goal: Goal, most: int | None = None) -> Point | None:
+    def improved(self, plans: Floats, goal: Goal, most: int | None = None) -> Point | None:
         """The best of the plans' local optima: the first ones, and the best of the others."""
         values, room = PlanSearch(self.problem, self.projection, goal).evaluate(plans)
         missing = np.minimum(room, 0.0).sum(axis=1)
@@ -226,7 +226,7 @@ class EvolveSolver:
         settings = replace(self.settings, checkpoint=None, report=None)
         first = population(self.problem, self.projection, good, settings.population, settings.seed)
         found = evolve(search, first, settings, deadline=self.deadline, progress=self.progress)
-        better = self._improved(found.genes, goal, POLISHED)
+        better = self.improved(found.genes, goal, POLISHED)
         if best is None or (better is not None and better.value > best.value):
             return better
         return best
