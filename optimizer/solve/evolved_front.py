@@ -44,6 +44,8 @@ Pick = Callable[..., Solver]
 
 # So much of the time goes into bounds and first plans, and so many plans are improved in the end.
 SEEDING, POLISHED = 0.4, 24
+# Simpler problems are solved to this, in steps: their bounds hold whatever it is.
+ROUGH = 1e-3
 # Share of the work done before evolution and after it, for progress.
 SEEDED, EVOLVED = 0.2, 0.9
 # Values are compared to this, in steps of the box.
@@ -116,7 +118,7 @@ class _Search:
         goals = [Goal(row) for row in _tie_breaking(len(self.base.objectives))]
         guesses: list[Floats] = []
         for goal in goals:
-            bound, found = self.solver.bound(goal)
+            bound, found = self.solver.bound(goal, ROUGH)
             self.solves += 1
             self.outer.add(goal.weights, bound)
             guesses += found
@@ -138,7 +140,7 @@ class _Search:
             if time.monotonic() > deadline:
                 return
             goal = Goal(w)
-            bound, guesses = solver.bound(goal)
+            bound, guesses = solver.bound(goal, ROUGH)
             self.solves += 1
             self.outer.add(w, bound, self.scaled)
             near, kept = self.projection(np.array(guesses).reshape(-1, self.z.shape[1]))
@@ -247,7 +249,7 @@ class _Search:
         if self.settings.report is not None and len(self.u):
             box = Box(self.base, self._table())
             steps = measured(self.u, (box.low, box.best))
-            self.settings.report(Generation(0, 0, dominated_volume(steps), steps))
+            self.settings.report(Generation(0, 0, dominated_volume(steps), self.u))
 
     def _key(self) -> str:
         settings = self.settings
