@@ -245,7 +245,7 @@ class Front(Picks):
         certificate = replace(
             certificates[0],
             guarantee="global" if whole else "none",
-            bound=float(np.fmin(*(each.bound for each in certificates))),
+            bound=float(np.fmin(self.certificate.bound, other.certificate.bound)),
             why="; merged with: ".join(dict.fromkeys(each.why for each in whole or certificates)),
             solves=sum(each.solves for each in certificates),
             blends=any(each.blends for each in certificates),

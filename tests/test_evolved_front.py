@@ -1,4 +1,4 @@
-"""Fronts found by search: near what is known, within what is proven, rules kept, repeatable, never below a start."""
+"""Fronts found by search: near what is known, within what is proven, rules kept, never below a start."""
 
 from __future__ import annotations
 

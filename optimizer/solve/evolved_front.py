@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +43,8 @@ Pick = Callable[..., Solver]
 
 # So much of the time goes into bounds and first plans, and so many plans are improved in the end.
 SEEDING, POLISHED = 0.4, 24
+# Start plans improved for each objective alone.
+FEW = 2
 # Simpler problems are solved to this, in steps: their bounds hold whatever it is.
 ROUGH = 1e-3
 # Share of the work done before evolution and after it, for progress.
@@ -104,8 +105,8 @@ class _Search:
     def run(self) -> None:
         """Search until evolution ends, or the search is stopped."""
         try:
-            self._corners()
-            self._seeds()
+            self._first()
+            self._bounds()
             self._tell(SEEDED)
             self._evolve()
             self._polish()
@@ -113,31 +114,37 @@ class _Search:
             self.ended = INTERRUPTED
         self._tell(1.0)
 
-    def _corners(self) -> None:
-        """Bound and improve each objective alone; what they attain makes the box."""
-        goals = [Goal(row) for row in _tie_breaking(len(self.base.objectives))]
-        guesses: list[Floats] = []
-        for goal in goals:
-            bound, found = self.solver.bound(goal, ROUGH)
-            self.solves += 1
-            self.outer.add(goal.weights, bound)
-            guesses += found
-        self.starts = self.solver.starts(guesses)
+    def _first(self) -> None:
+        """Improve each objective alone, which makes the box, then plans along lines through it in direction 1."""
+        n = len(self.base.objectives)
+        goals = [Goal(row) for row in _tie_breaking(n)]
+        try:
+            self.starts = self.solver.starts([])
+        except SolverError:
+            # What a solver proves best for a simpler problem shows which lines can be on together.
+            self.starts = self.solver.starts([z for goal in goals for z in self.solver.bound(goal, ROUGH)[1]])
         self._take(self.starts)
+        self._report()
         for goal in goals:
-            point = self.solver.improved(self.starts, goal)
+            point = self.solver.improved(self.starts, goal, FEW)
             if point is not None:
                 self._take(point.z[None])
+                self._report()
         self.scaled = self._boxed()
+        # Weighted sums miss the hollows of a front; these do not.
+        for w in weights(n):
+            if time.monotonic() > self.solver.deadline:
+                return
+            self._improve(Goal(np.full(n, AUGMENT / n), w))
+            self._report()
 
-    def _seeds(self) -> None:
-        """Bound and improve weighted sums, then plans between them, as far as the time for them goes."""
+    def _bounds(self) -> None:
+        """Bound weighted sums and improve the plans that come with them, as far as the time for them goes."""
         n, deadline = len(self.scaled.objectives), self.solver.deadline
         solver = EvolveSolver(self.scaled, self.solver.pick, deadline)
         solver.projection = self.projection
-        spread = weights(n)
-        for w in spread:
-            if time.monotonic() > deadline:
+        for index, w in enumerate(weights(n)):
+            if time.monotonic() > deadline and index >= n:
                 return
             goal = Goal(w)
             bound, guesses = solver.bound(goal, ROUGH)
@@ -147,12 +154,6 @@ class _Search:
             self.starts = different(np.vstack([self.starts, near[kept]]))
             self._take(near[kept])
             self._improve(goal, near[kept])
-            self._report()
-        # Weighted sums miss the hollows of a front: the plans farthest out along lines in direction 1 do not.
-        for w in spread:
-            if time.monotonic() > deadline:
-                return
-            self._improve(Goal(np.full(n, AUGMENT / n), w))
             self._report()
 
     def _improve(self, goal: Goal, others: Floats | None = None) -> None:
@@ -310,7 +311,7 @@ class _Search:
         )
         if np.isfinite(gap):
             bound = (
-                "; the bound is that of a simpler problem that is nowhere below this one, and above it missing plans "
+                "; the bound is that of a simpler problem that is nowhere below this one: missing plans "
                 f"could add at most {100 * gap:.2g} % to what is covered"
             )
         else:

@@ -23,12 +23,15 @@ LEAST_SHARE = 1e-3
 
 
 def weights(n: int) -> Floats:
-    """Return weights spread evenly over the simplex (W, n), each KPI alone first (Das & Dennis, SIAM J. Optim. 8)."""
+    """Return weights spread evenly over the simplex (W, n), each KPI alone first.
+
+    As Das & Dennis have it (SIAM J. Optim. 8, 1998).
+    """
     parts = DIVISIONS[n]
     rows = [row for row in itertools.product(range(parts + 1), repeat=n) if sum(row) == parts]
     rows.sort(key=lambda row: (-max(row), [-part for part in row]))
     # The ends, then from the middle outwards: where time is short the whole front is bounded, if roughly.
-    found = np.array(rows[:n] + rows[:n - 1 : -1], dtype=float) / parts
+    found = np.array(rows[:n] + rows[: n - 1 : -1], dtype=float) / parts
     found = np.maximum(found, LEAST_WEIGHT)
     return np.asarray(found / found.sum(axis=1, keepdims=True))
 
@@ -48,7 +51,7 @@ class Outer:
         self.levels: list[float] = []
 
     def add(self, w: Floats, level: float, of: Problem | None = None) -> None:
-        """Keep a half-space (O,), on the scale of another problem where one is given; infinite levels say nothing."""
+        """Keep a half-space (O,), on another problem's scale where one is given; infinite levels say nothing."""
         if not np.isfinite(level):
             return
         ratio, start = _between(of or self.problem, self.problem)
@@ -68,7 +71,7 @@ class Outer:
 
 
 def volume(limits: Limits | None, n: int) -> float:
-    """Return the volume of the part of the orthant above the origin that the limits leave; NaN where none is known."""
+    """Return the volume that limits leave of the orthant above the origin; NaN where none is known."""
     if limits is None:
         return float("nan")
     w, c = limits.weights, limits.levels
