@@ -31,8 +31,8 @@ BUDGET = 1000.0
 POPULATION, EVALUATIONS, SEEDS = 60, 6000, 11
 MARKS = (1000, 2000, 4000, EVALUATIONS)
 LENGTH = 6
-# Seconds for a search of ours, so that all take minutes.
-LIMIT = 8.0
+# Seconds for a search of ours at most.
+LIMIT = 20.0
 Floats = np.ndarray
 Trace = list[tuple[int, float, float]]
 
