@@ -17,6 +17,7 @@ from .recommend import Recommendation, recommend
 from .response import ResponseModel
 from .scenario import Scenario
 from .simulate import simulate
+from .solve.evolution import Evolution
 from .solve.routes import frontier, solve
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Certificate",
     "Comparison",
     "DataError",
+    "Evolution",
     "Explanation",
     "Finding",
     "Front",

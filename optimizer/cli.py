@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -159,6 +159,14 @@ def front(
             min=0.1,
         ),
     ] = 120.0,
+    seed: Annotated[int, typer.Option(min=0, help="Where plans are searched for: of the random numbers.")] = 0,
+    evaluations: Annotated[
+        int, typer.Option(min=100, help="Where plans are searched for: how many to simulate at most.")
+    ] = 20_000,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Where plans are searched for: a file to keep the search in, and to go on from."),
+    ] = None,
     budgets: Budgets = None,
     charts: ChartFiles = False,
 ) -> None:
@@ -169,7 +177,8 @@ def front(
     """
     directory = terminal.directory(out, scenario)
     given, found = _solve(scenario)
-    found_front = _frontier(given, tolerance=tolerance, time_limit=time_limit)
+    search = {"seed": seed, "evaluations": evaluations, "checkpoint": checkpoint}
+    found_front = _frontier(given, search, tolerance=tolerance, time_limit=time_limit)
     _finish(given, found, found_front, directory, budgets=budgets, charts=charts)
 
 
@@ -273,11 +282,13 @@ def _solve(file: Path, time_limit: float | None = None) -> tuple[Scenario, Plan]
         return given, solve(given, time_limit=time_limit, progress=progress)
 
 
-def _frontier(given: Scenario, **options: float) -> Front:
+def _frontier(given: Scenario, search: dict[str, Any] | None = None, **options: Any) -> Front:
+    from .solve.evolution import Evolution
     from .solve.routes import frontier
 
     with terminal.progress("Front") as progress:
-        return frontier(given, progress=progress, **options)
+        shown = Evolution(**(search or {}), report=lambda at: progress.say(f"covers {at.hypervolume:.4f}"))
+        return frontier(given, progress=progress, search=shown, **options)
 
 
 def _finish(

@@ -19,7 +19,7 @@ from .kpis import SPEND
 from .limits import Limits
 from .markup import Block, card
 from .picks import Picks
-from .plan import plain, records
+from .plan import labelled, plain, records
 from .volumes import dominated_volume, hull_volume, shadows
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class FrontCertificate:
         that holds only for the stricter problem, or only before the points were filtered, as ``why`` says.
     hypervolume, bound : float
         On the scale, above ``reference``: of the front (blends of its neighbouring plans included where
-        ``blends`` says so), and the most any front could have.
+        ``blends`` says so), and the most any front could have; NaN where nothing bounds it.
     gap : float
         ``(bound - hypervolume) / bound``.
     reference : dict
@@ -60,6 +60,8 @@ class FrontCertificate:
         Whether the hypervolume counts blends of neighbouring plans, which concave curves attain at least.
     ended : str
         Why the search was stopped before its gap was small enough, in words; empty where it was not.
+    seed : int, optional
+        Of the random numbers, where the search took any.
     """
 
     guarantee: Guarantee
@@ -72,6 +74,7 @@ class FrontCertificate:
     solves: int
     blends: bool = False
     ended: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Front(Picks):
         With every scale frozen to numbers.
     points : DataFrame
         One row a plan: a column for each objective KPI (expected value, in its unit over the horizon), then one
-        for each line (``spend <line>``, currency over the horizon); sorted by the first KPI.
+        for each line (``spend <line>``, currency over the horizon), and with free flighting one for each line and
+        period (``spend in period <t>: <line>``); sorted by the first KPI.
     payoff : DataFrame
         Row: the KPI optimised alone; column: the value each objective then takes.
     current : Series
@@ -132,10 +136,16 @@ class Front(Picks):
             kpis = kpis[list(self.scenario.objectives)]
         return dominated_volume(self.steps(kpis))
 
-    def spend(self, point: int) -> pd.Series:
-        """Return the spend by line of one point, currency over the horizon."""
-        row = self.points.iloc[point]
-        return pd.Series({line: float(row[f"spend {line}"]) for line in self.scenario.lines}, name="spend")
+    def spend(self, point: int) -> pd.Series | pd.DataFrame:
+        """Return the spend of one point as a `Plan` holds it: by line, with free flighting by line and period."""
+        return labelled(self.scenario, self.plans[point])
+
+    @cached_property
+    def plans(self) -> Floats:
+        """Spend of all points as `simulate` takes it: (N, L), with free flighting (N, L, T); currency."""
+        spend = self.points[spend_columns(self.scenario)].to_numpy(dtype=float)
+        lines = len(self.scenario.lines)
+        return spend[:, lines:].reshape(len(spend), lines, -1) if self.scenario.free else spend
 
     def exchange(self) -> pd.DataFrame:
         """Return what one KPI costs in another at each point.
@@ -235,7 +245,7 @@ class Front(Picks):
         certificate = replace(
             certificates[0],
             guarantee="global" if whole else "none",
-            bound=min(each.bound for each in certificates),
+            bound=float(np.fmin(self.certificate.bound, other.certificate.bound)),
             why="; merged with: ".join(dict.fromkeys(each.why for each in whole or certificates)),
             solves=sum(each.solves for each in certificates),
             blends=any(each.blends for each in certificates),
@@ -251,7 +261,7 @@ class Front(Picks):
         """Return the front with other points, measured anew."""
         steps = self.steps(points[list(self.scenario.objectives)])
         volume = hull_volume(shadows(steps)) if certificate.blends else dominated_volume(steps)
-        gap = max(0.0, (certificate.bound - volume) / certificate.bound)
+        gap = share_missing(volume, certificate.bound)
         return replace(self, points=points, certificate=replace(certificate, hypervolume=volume, gap=gap))
 
     def save(self, path: str | Path) -> None:
@@ -285,7 +295,7 @@ class Front(Picks):
         """
         content, scenario = read_archive(path)
         names = list(scenario.objectives)
-        columns = [*names, *[f"spend {line}" for line in scenario.lines]]
+        columns = [*names, *spend_columns(scenario)]
         n = len(names)
         try:
             points = _numbers(content["points"], (None, len(columns)))
@@ -346,6 +356,21 @@ class Front(Picks):
         }
 
 
+def spend_columns(scenario: Scenario) -> list[str]:
+    """Return what the columns of spend are called: by line, then with free flighting by line and period."""
+    columns = [f"spend {line}" for line in scenario.lines]
+    if scenario.free:
+        periods = range(1, scenario.spec.horizon.periods + 1)
+        columns += [f"spend in period {t}: {line}" for line in scenario.lines for t in periods]
+    return columns
+
+
+def share_missing(hypervolume: float, bound: float) -> float:
+    """Return the share of a bound that is not attained; NaN where there is no bound."""
+    gap = (bound - hypervolume) / bound
+    return gap if math.isnan(gap) else max(0.0, gap)
+
+
 def non_dominated(values: np.ndarray) -> np.ndarray:
     """Return which rows no other row matches or beats on every column (higher is better): (N,) bool."""
     keep = np.zeros(len(values), dtype=bool)
@@ -386,6 +411,7 @@ def _certificate(data: Any, names: list[str]) -> FrontCertificate:
         and isinstance(found["blends"], bool)
         and isinstance(found["solves"], int)
         and all(isinstance(found[key], str) for key in ("route", "why", "ended"))
+        and isinstance(found["seed"], int | None)
     )
     if not sound:
         raise ValueError

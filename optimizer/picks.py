@@ -36,8 +36,8 @@ class Picks:
 
     if TYPE_CHECKING:
 
-        def spend(self, point: int) -> pd.Series:
-            """Return the spend by line of one point."""
+        def spend(self, point: int) -> pd.Series | pd.DataFrame:
+            """Return the spend of one point, by line, with free flighting by line and period."""
 
         def steps(self, kpis: Any) -> Floats:
             """Return KPI values in steps of the box."""
@@ -114,8 +114,9 @@ class Picks:
 
         Parameters
         ----------
-        plan : Plan, Series or (L,)
-            A plan, the value of each objective KPI by name, or spend: by line, or in the order of the lines.
+        plan : Plan, Series, DataFrame or (L,)
+            A plan, the value of each objective KPI by name, or spend: by line, or in the order of the lines; with
+            free flighting by line and period.
 
         Returns
         -------
@@ -183,7 +184,7 @@ class Picks:
         certificate = Certificate(
             "global" if proven else "none", value, bound, bound - value, measure, self.certificate.route, why
         )
-        return Plan(scenario, self.spend(point).rename_axis("line"), certificate)
+        return Plan(scenario, self.spend(point), certificate)
 
     def _stated(self) -> tuple[Floats, Floats, Floats]:
         """Span and worst of the stated scale (O,), and the points on it (N, O)."""
@@ -213,6 +214,8 @@ class Picks:
         names, lines = list(self.scenario.objectives), list(self.scenario.lines)
         if isinstance(plan, Plan):
             plan = plan.spend
+        if isinstance(plan, pd.DataFrame) and set(lines) == set(plan.index) and not plan.index.has_duplicates:
+            plan = plan.loc[lines].to_numpy(dtype=float)
         if isinstance(plan, pd.Series) and not plan.index.has_duplicates:
             if set(names) <= set(plan.index):
                 return plan[names].to_numpy(dtype=float)
@@ -222,7 +225,7 @@ class Picks:
             spend = np.empty(0) if isinstance(plan, pd.Series) else np.asarray(plan, dtype=float)
         except (TypeError, ValueError):
             spend = np.empty(0)
-        if spend.shape != (len(lines),) or not np.isfinite(spend).all() or spend.min() < 0:
+        if spend.shape != self.scenario.today.shape or not np.isfinite(spend).all() or spend.min() < 0:
             raise SpecError(
                 "nearest needs a plan, a value for each objective, or spend for each line",
                 f"objectives are: {', '.join(names)}; lines: {', '.join(lines)}",

@@ -59,17 +59,32 @@ def finish_audit(found: Any, name: str, directory: Path, files: dict[str, str] |
         raise Exit(FINDING)
 
 
+class Bar:
+    """A progress bar: called with the share of the work done, and told what to say beside it."""
+
+    def __init__(self, bar: Any, label: str) -> None:
+        self.bar, self.task = bar, bar.add_task(label, total=1.0, said="")
+
+    def __call__(self, done: float) -> None:
+        """Show the share of the work done, 0 to 1."""
+        self.bar.update(self.task, completed=done)
+
+    def say(self, words: str) -> None:
+        """Show words beside the bar."""
+        self.bar.update(self.task, said=words)
+
+
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[float], None]]:
+def progress(label: str) -> Iterator[Bar]:
     """Show a progress bar on stderr while something runs; nothing where stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns: list[Any] = [TextColumn(label), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
+    said = TextColumn("{task.fields[said]}")
+    columns: list[Any] = [TextColumn(label), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), said]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=1.0)
-        yield lambda done: bar.update(task, completed=done)
+        yield Bar(bar, label)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ Row = dict[str, Any]
 def point_outcomes(front: Front) -> list[Row]:
     """Return every KPI of every point: by KPI ``expected``, and ``low`` and ``high``, None with one draw."""
     scenario = front.scenario
-    spend = front.points[[f"spend {line}" for line in scenario.lines]].to_numpy(dtype=float)
+    spend = front.plans
     leaves = Simulator.of(scenario).outcomes(spend)
     expected = kpi_values(scenario, leaves.mean(axis=1), spend)
     draws = kpi_values(scenario, leaves, spend)
@@ -58,7 +58,7 @@ def picks(front: Front, plan: Plan) -> list[Row]:
                 "pick": words,
                 "point": point,
                 "kpis": {name: float(at[name]) for name in names},
-                "spend": {str(line): float(value) for line, value in front.spend(point).items()},
+                "spend": {line: float(at[f"spend {line}"]) for line in front.scenario.lines},
                 "exchange": [
                     {"give": give, "get": get, "rate": plain(rates.iloc[point][give, get])}
                     for give, get in rates.columns
@@ -69,5 +69,5 @@ def picks(front: Front, plan: Plan) -> list[Row]:
 
 
 def _place(front: Front, made: Plan) -> int:
-    spend = front.points[[f"spend {line}" for line in front.scenario.lines]].to_numpy(dtype=float)
-    return int(np.abs(spend - made.totals.to_numpy(dtype=float)).sum(axis=1).argmin())
+    away = np.abs(front.plans - made.spend.to_numpy(dtype=float)).reshape(len(front.points), -1)
+    return int(away.sum(axis=1).argmin())

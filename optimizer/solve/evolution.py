@@ -32,11 +32,24 @@ INTERRUPTED, LATE = "it was interrupted", "the time limit was reached"
 
 @dataclass(frozen=True)
 class Generation:
-    """How far evolution has come: its number, plans simulated so far, and what the plans cover of the scale."""
+    """How far evolution has come.
+
+    Attributes
+    ----------
+    number : int
+        Generations so far; 0 before the first.
+    evaluations : int
+        Plans simulated so far.
+    hypervolume : float
+        What the plans cover of the box they are measured in; the best score where there is but one.
+    scores : (N, S)
+        Of the plans that keep every limit, higher is better: on the scenario's scale where it states one.
+    """
 
     number: int
     evaluations: int
     hypervolume: float
+    scores: Floats = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,8 @@ class Found:
         Hypervolume, or the best score, by generation.
     ended : str
         Why it stopped early, in words.
+    algorithm : str
+        The class that searched.
     """
 
     genes: Floats
@@ -116,6 +131,7 @@ class Found:
     evaluations: int = 0
     volumes: list[float] = field(default_factory=list)
     ended: str = ""
+    algorithm: str = ""
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -146,6 +162,7 @@ def evolve(
     key: str = "",
     deadline: float = np.inf,
     targets: Floats | None = None,
+    box: tuple[Floats, Floats] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Found:
     """Evolve a population.
@@ -164,6 +181,8 @@ def evolve(
         When to stop, on the clock of `time.monotonic`.
     targets : (S,), optional
         Scores to come near to: R-NSGA-II.
+    box : ((S,), (S,)), optional
+        Scores from which to which hypervolume is measured; 0 to 1 unless given.
     progress : callable, optional
         Called with the share of evaluations done.
 
@@ -179,7 +198,8 @@ def evolve(
     algorithm = _algorithm(search, start, settings, repair, targets)
     algorithm.setup(problem, seed=settings.seed, termination=_never())
     shared = {"problem": problem, "repair": repair}
-    found = Found(start, np.empty((0, search.scores)), np.empty((0, search.limits)))
+    named = type(algorithm).__name__
+    found = Found(start, np.empty((0, search.scores)), np.empty((0, search.limits)), algorithm=named)
     kept = None if settings.checkpoint is None else load(settings.checkpoint, key, shared, algorithm)
     found = found if kept is None else replace(kept, ended="")
     try:
@@ -188,7 +208,7 @@ def evolve(
                 found.ended = LATE
                 break
             algorithm.next()
-            found = _taken(algorithm, found)
+            found = _taken(algorithm, found, box)
             if settings.checkpoint is not None:
                 save(settings.checkpoint, key, shared, algorithm, found)
             _tell(found, settings, progress)
@@ -197,12 +217,22 @@ def evolve(
     return found
 
 
-def _taken(algorithm: Any, before: Found) -> Found:
+def measured(scores: Floats, box: tuple[Floats, Floats] | None) -> Floats:
+    """Return scores (N, S) in steps of a box."""
+    return scores if box is None else (scores - box[0]) / (box[1] - box[0])
+
+
+def _taken(algorithm: Any, before: Found, box: tuple[Floats, Floats] | None) -> Found:
     """The population as it is, and what it covers."""
     population = algorithm.pop
     scores, room = -population.get("F"), -population.get("G").reshape(len(population), -1)
-    found = Found(
-        population.get("X"), scores, room, before.generation + 1, algorithm.evaluator.n_eval, before.volumes
+    found = replace(
+        before,
+        genes=population.get("X"),
+        scores=scores,
+        room=room,
+        generation=before.generation + 1,
+        evaluations=algorithm.evaluator.n_eval,
     )
     kept = scores[found.kept]
     if not len(kept):
@@ -210,7 +240,7 @@ def _taken(algorithm: Any, before: Found) -> Found:
     elif scores.shape[1] == 1:
         volume = float(kept.max())
     elif scores.shape[1] <= MOST_MEASURED or found.generation % NOW_AND_THEN == 1:
-        volume = dominated_volume(kept)
+        volume = dominated_volume(measured(kept, box))
     else:
         volume = before.volumes[-1]
     found.volumes = [*before.volumes, volume]
@@ -221,7 +251,8 @@ def _tell(found: Found, settings: Evolution, progress: Callable[[float], None] |
     if progress is not None:
         progress(min(1.0, found.evaluations / settings.evaluations))
     if settings.report is not None:
-        settings.report(Generation(found.generation, found.evaluations, found.volumes[-1]))
+        scores = found.scores[found.kept]
+        settings.report(Generation(found.generation, found.evaluations, found.volumes[-1], scores))
 
 
 def _done(found: Found, settings: Evolution) -> bool:

@@ -133,8 +133,8 @@ class EvolveSolver:
         """
         self.solves += 1
         bound, guesses = self.bound(goal)
-        starts = self._starts(guesses if near is None else [near, *guesses])
-        best = self._improved(starts, goal)
+        starts = self.starts(guesses if near is None else [near, *guesses])
+        best = self.improved(starts, goal)
         if best is None or bound - best.value > tolerance:
             best = self._evolved(starts, best, goal)
         if best is None:
@@ -147,8 +147,10 @@ class EvolveSolver:
         local = is_local(self.problem, self.projection, best, goal, self.settings.seed)
         return replace(proven_to(best, bound), why=self.why, local=local)
 
-    def bound(self, goal: Goal) -> tuple[float, list[Floats]]:
+    def bound(self, goal: Goal, tolerance: float = RELAXED_TOLERANCE) -> tuple[float, list[Floats]]:
         """Return what no plan exceeds, infinite where nothing bounds it, and plans that are best without synergy.
+
+        ``tolerance`` is the gap to which the simpler problems are solved.
 
         Raises
         ------
@@ -160,7 +162,7 @@ class EvolveSolver:
         bound, guesses = np.inf, []
         for solver, bounds in self._proven:
             try:
-                point = solver.maximise(goal, RELAXED_TOLERANCE)
+                point = solver.maximise(goal, tolerance)
             except InfeasibleError:
                 if bounds:
                     raise
@@ -191,7 +193,7 @@ class EvolveSolver:
         seconds = min(RELAXED_SECONDS, SHARE * max(self.deadline - time.monotonic(), 1.0))
         return self.pick(problem, deadline=time.monotonic() + seconds)
 
-    def _starts(self, guesses: list[Floats]) -> Floats:
+    def starts(self, guesses: list[Floats]) -> Floats:
         """Plans to start from that keep the linear rules: (P, n)."""
         problem, projection = self.problem, self.projection
         if len(guesses):
@@ -205,7 +207,7 @@ class EvolveSolver:
         projection.safe = different(np.vstack([projection.safe, plans[kept]]))[: self.settings.population]
         return different(plans[kept])
 
-    def _improved(self, plans: Floats, goal: Goal, most: int | None = None) -> Point | None:
+    def improved(self, plans: Floats, goal: Goal, most: int | None = None) -> Point | None:
         """The best of the plans' local optima: the first ones, and the best of the others."""
         values, room = PlanSearch(self.problem, self.projection, goal).evaluate(plans)
         missing = np.minimum(room, 0.0).sum(axis=1)
@@ -226,7 +228,7 @@ class EvolveSolver:
         settings = replace(self.settings, checkpoint=None, report=None)
         first = population(self.problem, self.projection, good, settings.population, settings.seed)
         found = evolve(search, first, settings, deadline=self.deadline, progress=self.progress)
-        better = self._improved(found.genes, goal, POLISHED)
+        better = self.improved(found.genes, goal, POLISHED)
         if best is None or (better is not None and better.value > best.value):
             return better
         return best

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError, SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
 from ..limits import Limits
-from ..preferences import SMALLEST_RANGE
 from ..simulate import Simulator, kpi_values
 from ..volumes import dominated_volume
+from .box import Box
 from .chance import chance_floors
 from .hollows import Hollows
 from .mixed_integer import MixedIntegerSolver
@@ -43,8 +43,6 @@ MOST_OBJECTIVES = 5
 SOLVE_TOLERANCE = 1e-6
 # Mixed-integer solves take long to close the last of a gap: this share of the tolerance of the front will do.
 CLOSED = 0.01
-# Three objectives and more: the payoff table's worst values may lie above the nadir, so the box starts lower.
-MARGIN = 0.1
 # Where plans between neighbours are tried in a front that is not convex: this many steps along each edge.
 BLENDS = 8
 # And in one that is convex, where a blend attains at least the blended KPIs: the longest edges first.
@@ -105,7 +103,7 @@ def find_front(
             "drop or lower them for the front",
         ) from None
     table = np.array([point.u for point in corners])
-    scaled = Problem(scenario, scale=_Box(base, table).ends(base))
+    scaled = Problem(scenario, scale=Box(base, table).ends(base))
     search = _Search(scaled, pick(scaled), tolerance, ends, progress)
     for point in corners:
         search.sandwich.take(point.z, scaled.state(point.z).u)
@@ -299,23 +297,6 @@ class _Search:
             kept = [bool(np.all(self.problem.state(z).room >= -KEPT)) for z in found]
             found = found[kept]
         return found
-
-
-class _Box:
-    """The region of the scale in which the front is measured."""
-
-    def __init__(self, problem: Problem, table: Floats) -> None:
-        best, worst = np.diag(table), table.min(axis=0)
-        kpis = np.array([abs(float(form.kpi(u))) for form, u in zip(problem.objectives, best, strict=True)])
-        units = np.array([abs(form.unit) for form in problem.objectives])
-        # Where KPIs hardly conflict the box stays as wide as a range must be to mean anything.
-        span = np.maximum(best - worst, SMALLEST_RANGE * np.maximum(kpis, 1e-9 * units) / units)
-        self.best = best
-        self.low = best - span * (1.0 + (MARGIN if len(table) > 2 else 0.0))
-
-    def ends(self, problem: Problem) -> dict[str, tuple[float, float]]:
-        forms = zip(problem.objectives, self.low, self.best, strict=True)
-        return {form.name: (float(form.kpi(low)), float(form.kpi(best))) for form, low, best in forms}
 
 
 def _objectives(problem: Problem, plans: Floats) -> Floats:

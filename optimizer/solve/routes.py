@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..front import Front
     from ..plan import Plan
     from ..scenario import Scenario
+    from .evolution import Evolution
     from .point import Point, Solver
     from .problem import Goal, Problem
 
@@ -29,6 +30,7 @@ def solve(
     route: Route | None = None,
     time_limit: float | None = None,
     progress: Callable[[float], None] | None = None,
+    search: Evolution | None = None,
 ) -> Plan:
     """Find the best plan under the scenario's stated preferences.
 
@@ -39,13 +41,15 @@ def solve(
     tolerance : float
         Largest accepted gap: on the stated scale, or, where no scale is stated, as a share of what all lines
         could add to the KPI with the whole budget each.
-    route : "separable", "convex" or "mixed_integer", optional
+    route : "separable", "convex", "mixed_integer" or "evolve", optional
         The solver module, for who knows better; picked from the scenario's structure unless given.
     time_limit : float, optional
         Seconds after which a search over periods (free flighting) or over choices (S-shaped curves, on/off rules)
         ends with the best plan found, its certificate telling the gap; `TIME_LIMIT` a solve unless given.
     progress : callable, optional
         Called by a search over periods with the share of the work done, 0 to 1.
+    search : Evolution, optional
+        How large a search is where nothing can be proven (route ``evolve``), and its seed.
 
     Returns
     -------
@@ -65,7 +69,8 @@ def solve(
     refuse_contradicted(scenario, counted(scenario))
     deadline = None if time_limit is None else time.monotonic() + time_limit
     try:
-        return _solve(scenario, tolerance, partial(pick_route, route=route, deadline=deadline, progress=progress))
+        pick = partial(pick_route, route=route, deadline=deadline, progress=progress, search=search)
+        return _solve(scenario, tolerance, pick)
     except InfeasibleError as error:
         from .conflict import explain_infeasible
 
@@ -112,6 +117,7 @@ def pick_route(
     route: Route | None = None,
     deadline: float | None = None,
     progress: Callable[[float], None] | None = None,
+    search: Evolution | None = None,
 ) -> Solver:
     """Return the solver for a problem's structure, or the one asked for.
 
@@ -122,7 +128,7 @@ def pick_route(
     """
     from .cells import CellProblem
     from .convex import ConvexSolver
-    from .evolve import EvolveSolver
+    from .evolve import ONE, EvolveSolver
     from .flighting import FlightingSolver
     from .mixed_integer import MixedIntegerSolver
     from .separable import SeparableSolver, budget_of
@@ -140,7 +146,7 @@ def pick_route(
             "leave the route out, and one that takes synergy is picked",
         )
     if route == "evolve" or problem.tangled or (free and problem.curved):
-        return EvolveSolver(problem, pick_route, deadline, progress)
+        return EvolveSolver(problem, pick_route, deadline, progress, search or ONE)
     if isinstance(problem, CellProblem):
         return FlightingSolver(problem, deadline, progress)
     seconds = TIME_LIMIT if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -158,6 +164,8 @@ def frontier(
     tolerance: float = 0.01,
     time_limit: float = TIME_LIMIT,
     progress: Callable[[float], None] | None = None,
+    route: Literal["evolve"] | None = None,
+    search: Evolution | None = None,
 ) -> Front:
     """Find the Pareto front over the scenario's objective KPIs.
 
@@ -172,6 +180,11 @@ def frontier(
         tells the gap.
     progress : callable, optional
         Called with the share of the work done, 0 to 1.
+    route : "evolve", optional
+        Search by evolution even where more can be proven. Where lines multiply each other's effects and under free
+        flighting it is taken anyway.
+    search : Evolution, optional
+        How large that search is, its seed and algorithm, and where its generations are kept.
 
     Returns
     -------
@@ -184,16 +197,20 @@ def frontier(
         If fewer than two or more than five KPIs are objectives, or one is a contradicted proxy that nobody waived.
     InfeasibleError, SolverError
         As for `solve`.
+    DataError
+        If the search's checkpoint is of another search, or damaged.
     """
+    from .cells import problem_of
+    from .evolution import Evolution
+    from .evolved_front import find_evolved_front
     from .frontier import find_front
 
     refuse_contradicted(scenario, scenario.objectives)
-    if scenario.free:
-        raise SolverError("no route finds a front under free flighting", "give the flighting for the front: flat")
+    pick = partial(pick_route, deadline=time.monotonic() + time_limit)
     try:
-        return find_front(
-            scenario, tolerance, partial(pick_route, deadline=time.monotonic() + time_limit), time_limit, progress
-        )
+        if route == "evolve" or scenario.free or problem_of(scenario).tangled:
+            return find_evolved_front(scenario, search or Evolution(), tolerance, pick, time_limit, progress)
+        return find_front(scenario, tolerance, pick, time_limit, progress)
     except InfeasibleError as error:
         from .conflict import explain_infeasible
 
