@@ -195,6 +195,34 @@ def test_csv_files_hold_the_numbers_of_the_json(folder: Path, told: tuple[set[fl
     assert "'=HYPERLINK" in (folder / "spend.csv").read_text()
 
 
+def test_five_questions_are_answered_from_the_page_alone(page_read: Page, view: View) -> None:
+    text = " ".join(page_read.text.split())
+    plan = view.data
+    # Where should money move?
+    first = plan["decision"]["moves"][0]
+    assert f"What to move {'Decision level'}" in text
+    for part in (first["from"], first["to"], formats.number(first["amount"]), first["reason"]):
+        assert part in text
+    # What do we gain and give up? How sure are we?
+    for row in plan["outcomes"]:
+        assert formats.percent(row["change"], sign=True) in text
+        assert (
+            f"{formats.percent(row['change_low'], sign=True)} to {formats.percent(row['change_high'], sign=True)}"
+            in text
+        )
+        assert formats.chance(row["p_better"]) in text
+    # What stops more?
+    assert f"loosening “{view.dearest['rule']}” brings most" in text
+    for rule in view.binding:
+        assert rule["rule"] in text
+    # Where does the next 100,000 go?
+    ahead = plan["outlook"]["next"]
+    assert "Where the next 100,000 EUR goes" in text
+    assert sum(row["difference"] for row in ahead["lines"]) == pytest.approx(100_000)
+    for row in ahead["lines"]:
+        assert formats.signed(row["difference"]) in text
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     yield from browsers.opened()
