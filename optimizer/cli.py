@@ -297,6 +297,7 @@ def _finish(
     """Compute every file, write them, then print."""
     from .explain import try_explain
     from .report import tables
+    from .report.figures import Charts
     from .report.files import write_all
     from .report.outlook import outlook, quick
     from .report.planning import plan_charts, plan_files
@@ -310,8 +311,9 @@ def _finish(
     except KeyboardInterrupt:
         print("Other budgets are left out: interrupted.", file=sys.stderr)
     view = View(found, given, front, try_explain(found), ahead)
-    files = plan_files(view, directory)
-    drawn = plan_charts(view) if charts else {}
+    pictures = Charts(view)
+    files = plan_files(view, directory, pictures)
+    drawn = plan_charts(pictures) if charts else {}
     write_all(directory, files)
     if drawn:
         write_all(directory / "charts", drawn)

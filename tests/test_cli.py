@@ -18,7 +18,8 @@ from optimizer import cli, terminal
 
 ROOT = Path(__file__).parent.parent
 INSURANCE = ROOT / "scenarios" / "insurance.yaml"
-PLAN_FILES = {"plan.json", "plan.xlsx", "spend.csv", "outcomes.csv", "scenario.resolved.yaml", "report.html"}
+PLAN_FILES = {"plan.json", "plan.xlsx", "curves.json", "spend.csv", "outcomes.csv", "report.html"}
+PLAN_FILES |= {"scenario.resolved.yaml"}
 FRONT_FILES = PLAN_FILES | {"front.json", "front.csv"}
 
 

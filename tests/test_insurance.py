@@ -1,10 +1,13 @@
 """The worked case: what follows from the curves, and what of the published story does not."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 import optimizer as opt
+from optimizer.report.charts import front_charts
+from optimizer.report.view import View
 
 FILE = Path(__file__).parents[1] / "scenarios" / "insurance.yaml"
 
@@ -47,3 +50,13 @@ def test_the_published_policies_and_cost_are_not_reproduced(plan: opt.Plan) -> N
     }
     assert plan.outcomes.loc["policies", "change"] == pytest.approx(0.44, abs=0.005)
     assert plan.outcomes.loc["cost_per_policy", "change"] == pytest.approx(-0.306, abs=0.005)
+
+
+def test_the_pictures_points_are_the_front_that_the_code_finds(plan: opt.Plan) -> None:
+    made = front_charts(View(plan, plan.scenario, opt.frontier(plan.scenario)))[0].drawing
+    shipped = FILE.with_suffix(".svg").read_text()
+    # Where marks stand, in pixels; how texts are drawn is the library's.
+    drawn, kept = (
+        [float(value) for value in re.findall(r"translate\(([\d.]+),[\d.]+\)", text)] for text in (made, shipped)
+    )
+    assert drawn == pytest.approx(kept, abs=1.0)

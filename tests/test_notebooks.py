@@ -14,7 +14,7 @@ BOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def test_there_are_notebooks() -> None:
-    assert {book.stem for book in BOOKS} >= {"plan_a_budget", "compare_scenarios"}
+    assert {book.stem for book in BOOKS} >= {"plan_a_budget", "compare_scenarios", "review_a_batch"}
 
 
 @pytest.mark.parametrize("file", BOOKS, ids=lambda file: file.stem)

@@ -18,7 +18,10 @@ Row = dict[str, Any]
 WIDTH, ROW, FRAME = 420, 27, 52
 # Labels are set in up to two rows of so many characters.
 WRAP = 22
+# Room for a figure right of the longest bar of a waterfall.
+LABEL = 80
 KIND = "kind"
+TEXTS = (KIND, "said")
 POINT = {**PLAN, "size": 80}
 OPEN = {**TODAY, "size": 60}
 
@@ -54,25 +57,29 @@ def waterfall(kpi: str, unit: str, today: float, plan: float, rows: Sequence[Row
     """Draw how a KPI gets from today to the plan, line by line, from zero; ``rows``: ``line``, ``difference``."""
     import altair as alt
 
-    steps, at = [{"line": "today", "start": 0.0, "end": today, "kind": "total"}], today
+    steps: list[Row] = [{"line": "today", "start": 0.0, "end": today, KIND: "total", "said": number(today)}]
+    at = today
     for row in rows:
-        kind = "more" if row["difference"] >= 0 else "less"
-        steps.append({"line": row["line"], "start": at, "end": at + row["difference"], "kind": kind})
-        at += row["difference"]
-    steps.append({"line": "plan", "start": 0.0, "end": plan, "kind": "total"})
-    frame = _frame(steps, ["start", "end", KIND])
-    colour = alt.Color(
-        f"{KIND}:N", scale=alt.Scale(domain=["total", "more", "less"], range=[PALE, BLUE, ORANGE]), legend=None
-    )
-    title = axis_title(kpi, unit)
-    chart = (
-        alt.Chart(frame)
-        .mark_bar(height={"band": 0.62}, minBandSize=1)
-        .encode(x=_x("start", title, frame, also="end"), x2="end:Q", y=_y(frame), color=colour)
+        kind, start, at = "more" if row["difference"] >= 0 else "less", at, at + row["difference"]
+        said = signed(row["difference"], abs(today))
+        steps.append({"line": row["line"], "start": start, "end": at, KIND: kind, "said": said})
+    steps.append({"line": "plan", "start": 0.0, "end": plan, KIND: "total", "said": number(plan)})
+    frame = _frame(steps, ["start", "end", KIND, "said"])
+    frame["right"] = frame[["start", "end"]].max(axis=1)
+    kinds = alt.Scale(domain=["total", "more", "less"], range=[PALE, BLUE, ORANGE])
+    x, y = _x("start", axis_title(kpi, unit), frame, also="end", room=1.0 + LABEL / WIDTH), _y(frame)
+    # The stroke keeps a step in sight that is small beside the whole.
+    bar = alt.Chart(frame).mark_bar(height={"band": 0.62}, strokeWidth=1.5)
+    colours: dict[str, Any] = {"color": alt.Color(f"{KIND}:N", scale=kinds, legend=None)}
+    edges = alt.Scale(domain=["total", "more", "less"], range=["transparent", BLUE, ORANGE])
+    colours["stroke"] = alt.Stroke(f"{KIND}:N", scale=edges, legend=None)
+    text = alt.Chart(frame).mark_text(align="left", dx=5, fontSize=11, color=INK)
+    chart = alt.layer(
+        bar.encode(x=x, x2="end:Q", y=y, **colours), text.encode(x=alt.X("right:Q"), y=y, text="said:N"), _zero()
     )
     said = "; ".join(f"{row['line']} {signed(row['difference'])}" for row in rows)
     words = f"{kpi} from {number(today)} today to {number(plan)} under the plan: {said}."
-    return _figure(kpi, alt.layer(chart, _zero()), frame, words)
+    return _figure(kpi, chart, frame, words)
 
 
 def dumbbells(caption: str, title: str, rows: Sequence[Row], before: str, after: str) -> Figure:
@@ -145,7 +152,7 @@ def _said(row: Row, name: str) -> str:
 
 def _frame(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
     made = pd.DataFrame([{column: row[column] for column in columns} for row in rows], columns=list(columns))
-    made = made.astype({column: float for column in columns if column != KIND})
+    made = made.astype({column: float for column in columns if column not in TEXTS})
     # A number before the label keeps rows apart whose labels are cut to the same.
     made["line"] = [f"{place}\t{wrapped(str(row['line']))}" for place, row in enumerate(rows)]
     return made
@@ -155,16 +162,25 @@ def _y(frame: pd.DataFrame) -> alt.Y:
     import altair as alt
 
     label = "split(slice(datum.label, indexof(datum.label, '\\t') + 1), '\\n')"
-    shown = alt.Axis(labelExpr=label, domain=False, ticks=False, labelPadding=6, labelLineHeight=13)
+    # Two rows stand around the middle of their bar: the first above it, the second below.
+    middle: Any = {"condition": {"test": "indexof(datum.label, '\\n') >= 0", "value": "bottom"}, "value": "middle"}
+    shown = alt.Axis(
+        labelExpr=label, labelBaseline=middle, domain=False, ticks=False, labelPadding=6, labelLineHeight=13
+    )
     return alt.Y("line:N", sort=list(frame["line"]), title=None, axis=shown)
 
 
-def _x(name: str, title: str, frame: pd.DataFrame, also: str = "", third: str = "") -> alt.X:
+def _x(name: str, title: str, frame: pd.DataFrame, also: str = "", third: str = "", room: float = 1.0) -> alt.X:
+    """Return an axis through zero; with ``room``, it ends by so much beyond the largest value."""
     import altair as alt
 
     columns = [column for column in (name, also, third) if column]
     largest = float(frame[columns].abs().max().max()) if len(frame) else 0.0
-    return alt.X(f"{name}:Q", title=short(title), scale=alt.Scale(zero=True), axis=axis(largest, 5))
+    scale = alt.Scale(zero=True)
+    if room > 1.0 and largest > 0:
+        ends = frame[columns].to_numpy()
+        scale = alt.Scale(domain=[min(0.0, ends.min()), max(0.0, ends.max()) * room], nice=False)
+    return alt.X(f"{name}:Q", title=short(title), scale=scale, axis=axis(largest, 5))
 
 
 def _signs() -> alt.Color:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ..budget import FEASIBLE
-from ..plan import INTERVAL
-from ..simulate import Simulator
 from .drawing import (
     BAND,
     BLUE,
@@ -35,11 +31,7 @@ from .view import View
 if TYPE_CHECKING:
     from ..front import Front
 
-Floats = NDArray[np.float64]
-
-POINTS = 61
-MARGIN = 1.12
-REACH = 3.0
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,109 +44,44 @@ class CurveGroup:
 
 def response_curves(view: View) -> list[CurveGroup]:
     """Draw what each line does for each KPI that is optimised, or that an optimised KPI is made of."""
-    scenario = view.scenario
-    grids = _spend_grids(view)
-    today, planned = _flightings(view)
-    # (POINTS, D, K, L)
-    sampled = _sampled(view, planned, grids)
-    at = ((today, scenario.current), (planned, _planned(view)))
-    spots = np.array([_sampled(view, spread, row[None])[0].mean(axis=0) for spread, row in at])
-    groups = []
-    for kpi in view.moved:
-        k = scenario.tree.leaves.index(kpi)
-        figures = []
-        for i, line in enumerate(scenario.lines):
-            if scenario.response.family[k, i] == 0:
-                continue
-            curve = _curve_frame(grids[:, i], sampled[:, :, k, i])
-            figures.append(_curve_figure(view, kpi, line, i, curve, spots[:, k, i]))
-        groups.append(CurveGroup(kpi, tuple(figures)))
-    return groups
+    rows = view.curves
+    return [
+        CurveGroup(kpi, tuple(_curve_figure(view.currency, row) for row in rows if row["kpi"] == kpi))
+        for kpi in view.moved
+    ]
 
 
-def _flightings(view: View) -> tuple[Simulator, Simulator]:
-    """What spend does as it is spread today, and as the plan spreads it."""
-    scenario = view.scenario
-    today = planned = Simulator.of(scenario)
-    if scenario.free:
-        beyond = today.unit.shape[1] - scenario.shares.shape[1]
-        unit = np.pad(_pattern(view) / scenario.price, ((0, 0), (0, beyond)))
-        planned = replace(today, unit=np.ascontiguousarray(unit))
-    return today, planned
-
-
-def _sampled(view: View, simulator: Simulator, grids: Floats) -> Floats:
-    """Effects of each line at its own spends (POINTS, L), the others as planned: (POINTS, D, K, L)."""
-    if simulator.links is None:
-        return np.array([simulator.effects(row)[0] for row in grids])
-    by_line = []
-    for line in range(grids.shape[1]):
-        rows = np.tile(_planned(view), (len(grids), 1))
-        rows[:, line] = grids[:, line]
-        by_line.append([simulator.effects(row)[0][:, :, line] for row in rows])
-    return np.moveaxis(np.array(by_line), 0, -1)
-
-
-def _planned(view: View) -> Floats:
-    return view.plan.totals.to_numpy(dtype=float)
-
-
-def _pattern(view: View) -> Floats:
-    """Share of each line's planned spend by period: (L, T); even where nothing is planned."""
-    planned = _planned(view)[:, None]
-    spread = np.divide(view.plan.by_period.to_numpy(dtype=float), np.where(planned > 0, planned, 1.0))
-    return np.where(planned > 0, spread, view.scenario.shares)
-
-
-def _observed(view: View) -> Floats:
-    """Observed spend range of each line as a total over the horizon at the plan's flighting: (L, 2)."""
-    peak = _pattern(view).max(axis=1)
-    return np.asarray(view.scenario.response.observed / np.where(peak > 0, peak, np.nan)[:, None])
-
-
-def _spend_grids(view: View) -> Floats:
-    """Spend to draw each curve at: (POINTS, L), from zero to a little beyond all that is marked."""
-    spent = np.maximum(view.scenario.current, _planned(view))
-    # Spend observed far beyond today and plan would squeeze both into a corner.
-    top = np.maximum(spent, np.minimum(np.nan_to_num(_observed(view)[:, 1], nan=0.0), REACH * spent))
-    # A line without any spend is drawn as far as the average line goes.
-    top[top == 0] = top.mean() or 1.0
-    # Squared steps: curves bend most near zero.
-    return np.asarray(np.linspace(0.0, 1.0, POINTS)[:, None] ** 2 * top * MARGIN)
-
-
-def _curve_frame(spend: Floats, values: Floats) -> pd.DataFrame:
-    tails = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
-    low, high = np.quantile(values, tails, axis=1)
-    return pd.DataFrame({"x": spend, "y": values.mean(axis=1), "low": low, "high": high})
-
-
-def _curve_figure(view: View, kpi: str, line: str, i: int, curve: pd.DataFrame, spots: Floats) -> Figure:
+def _curve_figure(currency: str, row: Row) -> Figure:
     import altair as alt
 
-    unit = view.scenario.spec.kpis[kpi].unit or kpi
-    today, plan = float(view.scenario.current[i]), float(_planned(view)[i])
-    x = alt.X("x:Q", title=f"Spend, {view.currency} over the horizon", axis=axis(curve["x"].max(), 5))
-    y = alt.Y("y:Q", title=short(unit), axis=axis(curve["high"].max(), 4), scale=alt.Scale(zero=True))
+    unit, known = row["unit"] or row["kpi"], row["high"] is not None
+    curve = pd.DataFrame({"x": row["spend"], "y": row["expected"]})
+    if known:
+        curve["low"], curve["high"] = row["low"], row["high"]
+    end, top = curve["x"].max(), curve["high" if known else "y"].max()
+    x = alt.X("x:Q", title=f"Spend, {currency} over the horizon", axis=axis(end, 5))
+    y = alt.Y("y:Q", title=short(unit), axis=axis(top, 4), scale=alt.Scale(zero=True))
     layers: list[Any] = []
-    low, high = _observed(view)[i]
-    if np.isfinite(high) and low < curve["x"].max():
-        seen = pd.DataFrame({"x": [low], "x2": [min(high, float(curve["x"].max()))]})
+    low, high = row["observed_low"] or 0.0, row["observed_high"]
+    if high is not None and low < end:
+        seen = pd.DataFrame({"x": [low], "x2": [min(high, end)]})
         layers.append(alt.Chart(seen).mark_rect(color=OBSERVED).encode(x=x, x2="x2:Q"))
-    if view.has_intervals:
+    if known:
         layers.append(
             alt.Chart(curve).mark_area(color=BAND, opacity=0.55).encode(x=x, y=alt.Y("low:Q"), y2="high:Q")
         )
     layers.append(alt.Chart(curve).mark_line(color=BLUE, strokeWidth=2).encode(x=x, y=y))
-    for at, value, style in ((today, spots[0], TODAY), (plan, spots[1], PLAN)):
-        spot = pd.DataFrame({"x": [at], "y": [float(value)]})
+    for at, style in (("today", TODAY), ("plan", PLAN)):
+        spot = pd.DataFrame({"x": [row[at]["spend"]], "y": [row[at]["expected"]]})
         layers.append(alt.Chart(spot).mark_point(**style).encode(x=x, y=y))
     chart = alt.layer(*layers).properties(width=310, height=220)
+    today, plan = row["today"], row["plan"]
     words = (
-        f"Response curve of {line} for {kpi}: at today's {today:,.0f} {view.currency} it brings "
-        f"{spots[0]:,.4g} {unit}, at the planned {plan:,.0f} {spots[1]:,.4g}."
+        f"Response curve of {row['line']} for {row['kpi']}: at today's {number(today['spend'])} {currency} it "
+        f"brings {number(today['expected'])} {unit}, at the planned {number(plan['spend'])} {currency} "
+        f"{number(plan['expected'])}."
     )
-    return Figure(line, styled(chart), words)
+    return Figure(row["line"], styled(chart), words)
 
 
 def flighting_chart(view: View) -> list[Figure]:
@@ -230,10 +157,10 @@ def _front_figure(view: View, front: Front, first: str, second: str) -> Figure:
         layers.append(alt.Chart(spot).mark_point(**style).encode(x=x, y=y))
     chart = alt.layer(*layers).properties(width=400, height=330)
     words = (
-        f"{len(frame)} plans of the front, {first} against {second}: from {frame['x'].min():,.4g} and "
-        f"{frame['y'].iloc[int(frame['x'].argmin())]:,.4g} to {frame['x'].max():,.4g} and "
-        f"{frame['y'].iloc[int(frame['x'].argmax())]:,.4g}; today {front.current[first]:,.4g} and "
-        f"{front.current[second]:,.4g}; the plan {expected[first]:,.4g} and {expected[second]:,.4g}."
+        f"{len(frame)} plans of the front, {first} against {second}: from {number(frame['x'].min())} and "
+        f"{number(frame['y'].iloc[int(frame['x'].argmin())])} to {number(frame['x'].max())} and "
+        f"{number(frame['y'].iloc[int(frame['x'].argmax())])}; today {number(front.current[first])} and "
+        f"{number(front.current[second])}; the plan {number(expected[first])} and {number(expected[second])}."
     )
     return Figure(f"{first} against {second}", styled(chart), words)
 

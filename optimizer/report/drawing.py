@@ -93,15 +93,10 @@ def short(text: str) -> str:
 
 def styled(chart: Any) -> alt.LayerChart:
     """Return a chart in the report's style; the whole figure has the given size, whatever its labels take."""
+    import altair as alt
+
     text = {"labelFont": FONT, "titleFont": FONT, "labelFontSize": 12, "titleFontSize": 12}
-    chart = chart.configure(
-        aria=False,
-        font=FONT,
-        background="white",
-        padding={"left": 2, "right": 14, "top": 8, "bottom": 2},
-        autosize={"type": "fit", "contains": "padding"},
-    )
-    return chart.configure_axis(
+    axes = alt.AxisConfig(
         **text,
         labelColor=INK,
         titleColor=INK,
@@ -111,7 +106,19 @@ def styled(chart: Any) -> alt.LayerChart:
         tickColor=PALE,
         labelLimit=0,
         titleLimit=0,
-    ).configure_view(stroke=None)
+    )
+    # One copy: each configure_...() makes a deep one, which is most of the time that a chart takes.
+    chart = chart.copy(deep=False)
+    chart.config = alt.Config(
+        aria=False,
+        font=FONT,
+        background="white",
+        padding={"left": 2, "right": 14, "top": 8, "bottom": 2},
+        autosize={"type": "fit", "contains": "padding"},
+        axis=axes,
+        view=alt.ViewConfig(stroke=None),
+    )
+    return chart
 
 
 def _embed(svg: str, words: str) -> str:

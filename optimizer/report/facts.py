@@ -9,18 +9,20 @@ from ..recommend import recommend
 from . import robustness, states
 from .effects import line_effects, today_as_plan
 from .segments import segments
+from .worth import line_worth
 
 Row = dict[str, Any]
 
 
 def plan_facts(plan: Plan) -> Row:
-    """Return effects by line, robustness, targets, lights, segments, the decision asked for, spend by period."""
+    """Return effects and worth by line, robustness, KPI states, segments, the decision, spend by period."""
     today = today_as_plan(plan)
     decision = recommend(plan.scenario, plan).to_dict()
     budget = plan.scenario.spec.constraints.budget.amount
     spent = float(plan.totals.sum())
     return {
         "effects": line_effects(plan),
+        "worth": line_worth(plan, today),
         "robustness": robustness.by_kpi(plan, today),
         "regret": robustness.regret(plan, {"plan": plan.spend, "today": today.spend}),
         "targets": states.targets(plan),

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from . import bars
 from .charts import CurveGroup, budget_charts, flighting_chart, front_charts, response_curves
 from .drawing import Figure, axis_title
 from .view import View
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from ..front import Front
+    from ..plan import Plan
 
 
 @dataclass(frozen=True)
@@ -79,3 +86,22 @@ class Charts:
         for group in self.curves:
             for figure in group.figures:
                 yield f"curve {group.kpi} {figure.caption}", figure
+
+
+def charts_of(plan: Plan, front: Front | None = None) -> dict[str, alt.LayerChart]:
+    """Return the report's charts of a plan, and of a front where one is given, to show or restyle in a notebook.
+
+    Parameters
+    ----------
+    plan : Plan
+        Under the scenario's preferences.
+    front : Front, optional
+        Of the same scenario; without one there is no chart of it.
+
+    Returns
+    -------
+    dict
+        Altair charts by name, such as ``waterfall orders``, in the order of the report. Other budgets are not
+        computed for it.
+    """
+    return {name: figure.chart for name, figure in Charts(View(plan, plan.scenario, front)).named()}

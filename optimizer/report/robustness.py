@@ -80,11 +80,11 @@ def regret(plan: Plan, rivals: Mapping[str, pd.Series | pd.DataFrame]) -> Row | 
         ``p_best``. None with one draw, or where the trade-off gives a draw no single value.
     """
     scenario = plan.scenario
-    worth = _worth(plan)
-    if worth is None or scenario.response.draws < 2 or len(rivals) < 2:
+    weighed = worth(plan)
+    if weighed is None or scenario.response.draws < 2 or len(rivals) < 2:
         return None
     table = simulate(scenario, np.stack([spend.to_numpy(dtype=float) for spend in rivals.values()]))
-    parts = (factor * table[name].to_numpy(dtype=float) for name, factor in worth.items())
+    parts = (factor * table[name].to_numpy(dtype=float) for name, factor in weighed.items())
     values = np.asarray(sum(parts)).reshape(len(rivals), -1)
     if not np.isfinite(values).all():
         return None
@@ -102,8 +102,11 @@ def regret(plan: Plan, rivals: Mapping[str, pd.Series | pd.DataFrame]) -> Row | 
     return {"measure": plan.certificate.measure, "plans": len(rivals), "rows": rows}
 
 
-def _worth(plan: Plan) -> dict[str, float] | None:
-    """What one more unit of each objective counts for; less than zero where less is better."""
+def worth(plan: Plan) -> dict[str, float] | None:
+    """Return what one more unit of each objective counts for, less than zero where less is better.
+
+    None where the stated trade-off, targets or priorities, gives it no single worth.
+    """
     preferences, kpis = plan.scenario.spec.preferences, plan.scenario.spec.kpis
     signs = {name: 1.0 if kpis[name].direction == "maximize" else -1.0 for name in plan.scenario.objectives}
     if len(signs) == 1:

@@ -9,6 +9,8 @@ from ..plan import Plan, plain
 
 Row = dict[str, Any]
 UNNAMED = "(none)"
+# What tells every line from every other: the allocation has it.
+OWN = ("name", "line")
 
 
 def segments(plan: Plan, today: Plan) -> list[Row]:
@@ -23,7 +25,7 @@ def segments(plan: Plan, today: Plan) -> list[Row]:
     """
     scenario = plan.scenario
     lines = scenario.spec.lines
-    names = dict.fromkeys(name for line in lines for name in line.attributes if name != "name")
+    names = dict.fromkeys(name for line in lines for name in line.attributes if name not in OWN)
     found = []
     for attribute in names:
         if len({line.attributes.get(attribute) for line in lines}) < 2:

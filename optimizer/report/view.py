@@ -17,6 +17,7 @@ from ..versions import versions
 from . import formats, robustness
 from .facts import plan_facts
 from .points import picks, point_outcomes
+from .shapes import response_points
 
 Row = dict[str, Any]
 ROLES = ("objective", "guardrail", "counter", "monitor")
@@ -85,6 +86,11 @@ class View:
             "regret": robustness.regret(self.plan, spends),
             "versions": versions(),
         }
+
+    @cached_property
+    def curves(self) -> list[Row]:
+        """The content of curves.json: what each line does at every spend."""
+        return response_points(self)
 
     @property
     def picks(self) -> list[Row]:
@@ -250,9 +256,9 @@ class View:
         return {name: round(100 * (found.get(name, 0.0) / total if total else 1 / len(names))) for name in names}
 
     @property
-    def rules(self) -> list[Row]:
-        """Rules and floors, those that bind first."""
-        return sorted(self.data["rules"], key=lambda rule: not rule["binding"])
+    def loose(self) -> list[Row]:
+        """Rules and floors that leave room."""
+        return [rule for rule in self.data["rules"] if not rule["binding"]]
 
     @property
     def totals(self) -> Row:
