@@ -22,6 +22,8 @@ Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 # A scale narrower than this share of its own numbers turns a trivial difference into a full step.
 SMALLEST_RANGE = 5e-3
+# Standard deviations of a plan's gain that a plan on fitted curves gives up unless told otherwise; see the closed loop.
+CAUTION = 0.25
 MODES = ("weights", "values", "exchange", "targets", "priorities")
 NEED_SCALE = ("weights", "targets")
 
@@ -83,6 +85,10 @@ class PreferencesSpec(Spec):
     floors : dict
         Bounds any plan must keep: least values of KPIs to maximize, most values of KPIs to minimize. A number
         bounds the expected value; ``{value, probability}`` and ``{value, cvar}`` bound it over draws.
+    caution : float, optional
+        Standard deviations over draws of the change from today that are taken off its mean: 0 plans on the mean
+        alone. Unless given it is `CAUTION` where curves were fitted to a history, and else 0. It needs weights,
+        values, exchange or a single objective.
     """
 
     weights: dict[str, Annotated[float, Field(ge=0, le=1e15)]] = {}
@@ -92,6 +98,7 @@ class PreferencesSpec(Spec):
     priorities: list[Step] = []
     scale: dict[str, Ends | Literal["payoff"]] = {}
     floors: dict[str, Limit] = {}
+    caution: Annotated[float, Field(ge=0, le=2)] | None = None
 
     @model_validator(mode="after")
     def _one_mode(self) -> Self:
