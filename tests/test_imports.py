@@ -75,6 +75,7 @@ LAYERS = [
     "recommend",
     "batch",
     "audit",
+    "next_test",
     "ledger",
     "report",
     "terminal",

@@ -7,11 +7,9 @@ again, so that an interrupted run goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 # Worlds run beside each other: more threads in each would only wait.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -19,7 +17,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
 
 from optimizer import terminal  # noqa: E402
 
-from .measures import records, summary  # noqa: E402
+from .measures import records, summary, tested  # noqa: E402
 from .page import render  # noqa: E402
 from .pipeline import judge, write_json  # noqa: E402
 from .tests_to_run import try_tests  # noqa: E402
@@ -56,14 +54,12 @@ def main() -> None:
             future.result()
             progress(done / len(running))
     found = records(given.out)
-    (given.out / "summary.json").write_text(json.dumps(_plain(summary(found)), indent=1))
+    tests = records(given.out, "tested.json")
+    figures = summary(found) | ({"tests": tested(tests)} if tests else {})
+    write_json(given.out / "summary.json", figures)
     page = given.out / "index.html"
-    page.write_text(render(found))
+    page.write_text(render(found, tests))
     print(f"{len(found)} worlds: {page}")
-
-
-def _plain(data: Any) -> Any:
-    return json.loads(json.dumps(data, default=float))
 
 
 if __name__ == "__main__":
