@@ -1,8 +1,9 @@
 """What to test next: the line and size of experiment whose result would most improve the plan.
 
-Preposterior analysis (Raiffa & Schlaifer, Applied Statistical Decision Theory, 1961): every draw is taken for the truth
-in turn. It says what a test would measure; the measured lift weighs the draws anew, as `evidence.calibrate` does; the
-plan that is best for those weights replaces the present one. The mean gain over draws is what the test is worth.
+Preposterior analysis (Raiffa & Schlaifer, Applied Statistical Decision Theory, 1961): every draw is taken for the
+truth in turn. It says what a test would measure; the measured lift weighs the draws anew, as
+`evidence.calibrate` does; the plan that is best for those weights replaces the present one. The mean gain over
+draws is what the test is worth.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class NextTest:
     ----------
     table : DataFrame
         One row a line and size, the most valuable first: ``line``, ``spend`` (of today's during the test; 0 is
-        off), ``amount`` (currency a period during the test), ``gain`` (expected from replanning with the result, in
-        the plan's measure: steps of the scale with weights), ``gain_share`` (of what knowing everything would
+        off), ``amount`` (currency a period during the test), ``gain`` (expected from replanning with the result,
+        in steps of the scale), ``gain_share`` (of what knowing everything would
         gain), then for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over draws),
         in all periods of the test.
     periods : int
@@ -71,7 +72,7 @@ class NextTest:
     def test(self, line: str | None = None) -> dict[str, Any]:
         """Return the best test of a line (of all lines unless given): a row of the table as plain data."""
         rows = self.table if line is None else self.table[self.table["line"] == line]
-        return dict(rows.iloc[0])
+        return {str(key): value for key, value in rows.iloc[0].items()}
 
     def people(self, kpi: str, rate: float, line: str | None = None) -> Size:
         """People needed on each side of a test by person, to find the expected lift.
@@ -86,13 +87,11 @@ class NextTest:
         Raises
         ------
         SpecError
-            If no lift is expected, or the shares cannot be.
+            If the KPI has no part in the trade-off, no lift is expected, or the shares cannot be.
         """
-        scenario = self.plan.scenario
-        k = scenario.response.kpis.index(kpi)
-        usual = float(self.plan.outcomes.loc[kpi, "current"]) / scenario.spec.horizon.periods * self.periods
-        if usual <= 0 or k < 0:
-            raise SpecError(f"'{kpi}' is not positive today", "a share of people needs a count")
+        if kpi not in self.error:
+            raise SpecError(f"'{kpi}' is not measured", f"there are: {', '.join(self.error)}")
+        usual = _usual(self.plan, kpi, self.periods)
         return sample_size(rate, rate * float(self.test(line)[f"lift {kpi}"]) / usual)
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,7 +139,9 @@ def what_to_test(
         )
     problem = problem_of(scenario)
     goal = goal_of(problem)
-    kpis = np.sum([weight * form.kpis for weight, form in zip(goal.weights, problem.objectives, strict=True)], axis=0)
+    kpis = np.sum(
+        [weight * form.kpis for weight, form in zip(goal.weights, problem.objectives, strict=True)], axis=0
+    )
     counted = [scenario.response.kpis[k] for k in np.flatnonzero(kpis)]
     errors = {name: error * _usual(plan, name, periods) for name in counted}
     tests = [
@@ -175,9 +176,7 @@ def _usual(plan: Plan, kpi: str, periods: int) -> float:
     return abs(float(plan.outcomes.loc[kpi, "current"])) / plan.scenario.spec.horizon.periods * periods
 
 
-def _lifts(
-    model: ResponseModel, line: str, amount: float, size: float, periods: int, kpis: list[str]
-) -> Floats:
+def _lifts(model: ResponseModel, line: str, amount: float, size: float, periods: int, kpis: list[str]) -> Floats:
     """The lift that every draw foretells: (D, K)."""
     found = []
     for kpi in kpis:

@@ -22,8 +22,8 @@ Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 # A scale narrower than this share of its own numbers turns a trivial difference into a full step.
 SMALLEST_RANGE = 5e-3
-# Standard deviations of a plan's gain that a plan on fitted curves gives up unless told otherwise; see the closed loop.
-CAUTION = 0.25
+# Caution on curves fitted to a history, unless told otherwise: in the closed loop it costs next to no gain.
+CAUTION = 0.1
 MODES = ("weights", "values", "exchange", "targets", "priorities")
 NEED_SCALE = ("weights", "targets")
 
@@ -155,6 +155,32 @@ class PreferencesSpec(Spec):
                 )
             waiting.remove(known[0])
         return worth
+
+
+def caution_of(preferences: PreferencesSpec, free: bool, synergy: bool, fitted: bool) -> float | None:
+    """Return the caution a scenario is planned with: as stated, else `CAUTION` on curves fitted to a history.
+
+    Raises
+    ------
+    SpecError
+        If caution is asked for where no sum over line totals is maximised with a proof.
+    """
+    chances = [limit for limit in preferences.floors.values() if isinstance(limit, Floor) and limit.probability]
+    obstacle = ""
+    for what, there in (
+        ("targets or priorities", preferences.mode in ("targets", "priorities")),
+        ("free flighting", free),
+        ("synergy", synergy),
+        ("a floor with a probability", bool(chances)),
+    ):
+        obstacle = obstacle or (what if there else "")
+    if preferences.caution and obstacle:
+        raise SpecError(
+            f"caution does not go with {obstacle}", "leave it out, or state 0", path=("preferences", "caution")
+        )
+    if preferences.caution is None and fitted and not obstacle:
+        return CAUTION
+    return preferences.caution
 
 
 def bound(limit: float | Floor) -> float:

@@ -238,7 +238,10 @@ class Scenario:
             model = from_file(spec.response, tree.leaves, names, directory)
             model, notes = at_horizon(model, spec.horizon)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
-        spec = _with_caution(spec, model)
+        fitted = model.draws > 1 and "history_sha256" in model.attributes
+        caution = preferences.caution_of(spec.preferences, spec.flighting == "free", bool(model.synergy), fitted)
+        stated = spec.preferences.model_copy(update={"caution": caution})
+        spec = spec.model_copy(update={"preferences": stated})
         notes = (*spec.notes, *model.notes, *notes, *delay.notes(spec, model))
         return cls(spec, tree, objectives, model, polyhedron, notes, directory)
 
@@ -436,35 +439,6 @@ class Scenario:
     def _vary(self, change: variants.Change) -> Scenario:
         data = variants.merged(self.spec.model_dump(exclude_none=True, exclude={"hash"}), change)
         return replace(Scenario.from_dict(data, self.directory), base=self)
-
-
-def _with_caution(spec: ScenarioSpec, model: ResponseModel) -> ScenarioSpec:
-    """State the caution where curves were fitted to a history and nothing else is said; refuse one that has no sense.
-
-    Raises
-    ------
-    SpecError
-        If caution is asked for where no single sum is maximised.
-    """
-    wanted = spec.preferences
-    several = (
-        "targets or priorities" if wanted.mode in ("targets", "priorities") else
-        "free flighting" if spec.flighting == "free" else
-        "synergy" if model.synergy else
-        "a floor with a probability" if any(
-            isinstance(limit, preferences.Floor) and limit.probability is not None for limit in wanted.floors.values()
-        ) else ""
-    )
-    if wanted.caution and several:
-        raise SpecError(
-            f"caution does not go with {several}",
-            "leave it out, or state 0",
-            path=("preferences", "caution"),
-        )
-    if wanted.caution is not None or several or model.draws == 1 or "history_sha256" not in model.attributes:
-        return spec
-    stated = wanted.model_copy(update={"caution": preferences.CAUTION})
-    return spec.model_copy(update={"preferences": stated})
 
 
 def _shares(spec: ScenarioSpec) -> Floats:

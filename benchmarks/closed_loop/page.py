@@ -21,10 +21,11 @@ STYLE = (
     "figure{margin:1rem 0}figcaption{color:#5f6b7a}"
 )
 INTRO = (
-    "Each world is a history by planners' habits over curves that only the referee knows. It is fitted and planned as a "
-    "user does it; then the true outcome of the next quarter is taken for every plan under the same demand. Captured "
-    "uplift is (true plan - true today) / (true oracle - true today), the oracle being the plan on the true curves under "
-    f"the same rules. A world is harmed where the weighted KPIs end more than {HARM:.1%} below today's split."
+    "Each world is a history by planners' habits over curves that only the referee knows. It is fitted and "
+    "planned as a user does it; then the true outcome of the next quarter is taken for every plan under the same "
+    "demand. Captured uplift is (true plan - true today) / (true oracle - true today), the oracle being the plan "
+    "on the true curves under the same rules. A world is harmed where the weighted KPIs end more than "
+    f"{HARM:.1%} below today's split."
 )
 HEADS = {
     "captured": "Captured, median",
@@ -36,7 +37,12 @@ HEADS = {
     "mean harm": "Mean harm",
     "worst": "Worst",
 }
-NAMES = {"plan": "The plan", "no caution": "Without caution", "point estimates": "Point estimates", "by return": "By return"}
+NAMES = {
+    "plan": "The plan",
+    "no caution": "Without caution",
+    "point estimates": "Point estimates",
+    "by return": "By return",
+}
 
 
 def render(found: Sequence[Record], tests: Sequence[dict[str, Any]] = ()) -> str:
@@ -78,7 +84,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _plans(some: Sequence[Record]) -> str:
     table = by_plan(some)
     rows = [
-        [NAMES[str(plan)], *(f"{row[key]:.0%}" if key in ("captured", "together") else f"{row[key]:.2%}" for key in HEADS)]
+        [
+            NAMES[str(plan)],
+            *(f"{row[key]:.0%}" if key in ("captured", "together") else f"{row[key]:.2%}" for key in HEADS),
+        ]
         for plan, row in table.iterrows()
     ]
     return _table(["", *HEADS.values()], rows)
@@ -109,14 +118,23 @@ def _groups(part: Sequence[Record]) -> str:
     for name, some in groups.items():
         if some:
             row = by_plan(some).loc["plan"]
-            rows.append([name, str(len(some)), f"{row['captured']:.0%}", f"{row['regret']:.2%}", f"{row['harmed']:.1%}"])
+            rows.append(
+                [name, str(len(some)), f"{row['captured']:.0%}", f"{row['regret']:.2%}", f"{row['harmed']:.1%}"]
+            )
     return _table(["", "Worlds", HEADS["captured"], HEADS["regret"], HEADS["harmed"]], rows)
 
 
 def _tests(tests: Sequence[dict[str, Any]]) -> str:
     figures = tested(tests)
     rows = [
-        [name, f"{value:.0f}" if name == "worlds" else f"{value:.2%}" if name.startswith("gained") else f"{value:.0%}"]
+        [
+            name,
+            f"{value:.0f}"
+            if name == "worlds"
+            else f"{value:.2%}"
+            if name.startswith("gained")
+            else f"{value:.0%}",
+        ]
         for name, value in figures.items()
     ]
     return _table(["Following the advice once, then planning again", ""], rows)
@@ -146,7 +164,8 @@ def _spread(part: Sequence[Record]) -> Figure:
     words = "Captured uplift by plan: " + "; ".join(
         f"{NAMES[plan]} {np.nanmedian([captured(r, plan) for r in part]):.0%} in the median" for plan in PLANS
     )
-    return Figure("Captured uplift, a stroke a world; the diamond is the median.", styled(alt.layer(dots, middle).properties(**SIZE)), words)
+    chart = styled(alt.layer(dots, middle).properties(**SIZE))
+    return Figure("Captured uplift, a stroke a world; the diamond is the median.", chart, words)
 
 
 def _against(part: Sequence[Record]) -> Figure:
@@ -161,7 +180,11 @@ def _against(part: Sequence[Record]) -> Figure:
     shapes = alt.Shape("habit:N", title=None)
     colours = alt.Color("habit:N", scale=alt.Scale(range=[BLUE, ORANGE, INK]), title=None)
     dots = alt.Chart(rows).mark_point(size=45, opacity=0.8).encode(x=x, y=y, shape=shapes, color=colours)
-    ends = pd.DataFrame({"oracle": [0.0, float(rows["oracle"].max())], "plan": [0.0, float(rows["oracle"].max())]})
+    span = [0.0, float(rows["oracle"].max())]
+    ends = pd.DataFrame({"oracle": span, "plan": span})
     best = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y)
-    words = f"True gain of the plan against that of the oracle in {len(part)} worlds; none lies above the diagonal."
-    return Figure("True gain of plan and oracle; on the dashed line nothing was missed.", styled(alt.layer(best, dots).properties(**SIZE)), words)
+    words = (
+        f"True gain of the plan against that of the oracle in {len(part)} worlds; none lies above the diagonal."
+    )
+    chart = styled(alt.layer(best, dots).properties(**SIZE))
+    return Figure("True gain of plan and oracle; on the dashed line nothing was missed.", chart, words)

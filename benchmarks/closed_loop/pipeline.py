@@ -77,16 +77,14 @@ def point(model: ResponseModel) -> ResponseModel:
 
 
 def scenario_of(world: World, folder: Path, response: str = FITTED, **preferences: Any) -> opt.Scenario:
-    """The scenario a planner writes: today's budget, the starter's limits, weights on a scale of a usual quarter."""
+    """What a planner writes: today's budget, the starter's limits, weights on a scale about what is usual."""
     usual = {name: float(values[-52:].mean()) * QUARTER for name, values in world.kpis.items()}
     today = world.today
     data = {
         "name": f"world {world.seed}",
         "currency": "EUR",
         "horizon": {"start": world.start.isoformat(), "periods": QUARTER, "every": "week"},
-        "lines": [
-            {"name": name, "current": float(spend)} for name, spend in zip(world.lines, today, strict=True)
-        ],
+        "lines": [{"name": name, "current": float(spend)} for name, spend in zip(world.lines, today, strict=True)],
         "kpis": {name: {"direction": "maximize", "unit": name} for name in world.kpis},
         "response": {"file": response},
         "constraints": {
@@ -132,7 +130,10 @@ def by_return(scenario: opt.Scenario) -> Floats:
     value, _ = Simulator.of(scenario).effects(scenario.current)
     preferences = scenario.spec.preferences
     steps = np.array(
-        [preferences.weights[k] / (preferences.scale[k][1] - preferences.scale[k][0]) for k in scenario.tree.leaves]
+        [
+            preferences.weights[k] / (preferences.scale[k][1] - preferences.scale[k][0])
+            for k in scenario.tree.leaves
+        ]
     )
     wanted = steps @ value.mean(axis=0) / np.maximum(scenario.current, 1e-9)
     low, high = scenario.current * (1 - CHANGE), scenario.current * (1 + CHANGE)

@@ -20,7 +20,7 @@ from .worlds import World
 def try_tests(world: World, folder: Path) -> dict[str, Any]:
     """Test each line in turn, at the size that is said to tell most of it, and replan: plain data.
 
-    The test measures the true lift with the error that the advice reckons with. ``random`` is a line drawn from all.
+    The test measures the true lift with the error that the advice reckons with. ``random`` is a line drawn.
     """
     began = time.process_time()
     referee, scenario = Referee(world, folder), scenario_of(world, folder)

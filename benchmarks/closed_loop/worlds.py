@@ -151,7 +151,9 @@ def spending(rng: np.random.Generator, count: int, periods: int, demand: Floats,
     return np.round(spend, 2)
 
 
-def _truth(rng: np.random.Generator, kpis: list[str], lines: list[str], spend: Floats, synergy: bool) -> ResponseModel:
+def _truth(
+    rng: np.random.Generator, kpis: list[str], lines: list[str], spend: Floats, synergy: bool
+) -> ResponseModel:
     """Curves of all families: a line carries over alike for every KPI, but does more for one than for another."""
     share = spend.sum(axis=1) / spend.sum()
     # Some plans are far from the best, others have little left to gain.
@@ -194,7 +196,7 @@ def _measured(
     rng: np.random.Generator, truth: ResponseModel, spend: Floats, change: Floats, demand: Floats, noise: float
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """KPIs as measured, and what the quarter to come brings without any line."""
-    n_lines, periods = spend.shape
+    periods = spend.shape[1]
     total = periods + QUARTER
     t = np.arange(total)
     # Drift ends where the plan begins: the truth to plan for is that of the quarter to come.
@@ -205,8 +207,8 @@ def _measured(
         effect = np.stack([by_period(truth, name, line, spend[i])[0] for i, line in enumerate(truth.lines)])
         for (kpi, giver, taker), gain in zip(truth.synergy.pairs, truth.synergy.gain[0], strict=True):
             if kpi == name:
-                g, l = truth.lines.index(giver), truth.lines.index(taker)
-                effect[l] = effect[l] * (1.0 + gain * effect[g] / truth.scale[0, k, g])
+                give, take = truth.lines.index(giver), truth.lines.index(taker)
+                effect[take] = effect[take] * (1.0 + gain * effect[give] / truth.scale[0, k, give])
         base = MEAN[name] * (
             rng.uniform(0.6, 0.8)
             + rng.uniform(-0.1, 0.15) * t / total

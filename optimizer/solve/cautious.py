@@ -6,16 +6,16 @@ With ``g_d(x)`` what plan x gains over today's in draw d, on the stated trade-of
 
 which is ``mean - caution * sd`` of the gains (Markowitz, J. Finance 7, 1952) as long as no draw gains more than
 ``1 / caution`` standard deviations above the mean, and never less (Duchi & Namkoong, JMLR 20, 2019). It is of the
-difference and not of the level: what moves both plans alike is no reason to stay. For weights w of any plan the plain
-weighted mean is nowhere below it, so a bound on that mean bounds every cautious plan; the weights that the best plan
-names make it tight. Falling returns keep it concave.
+difference and not of the level: what moves both plans alike is no reason to stay. For weights w of any plan the
+plain weighted mean is nowhere below it, so a bound on that mean bounds every cautious plan; the weights that the
+best plan names make it tight. Falling returns keep it concave.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Doubted(Form):
     ``today`` (D,) is what the form is at today's spend, by draw and without its constant.
     """
 
-    today: Floats | None = None
+    today: Floats = field(default_factory=lambda: np.zeros(1))
     caution: float = 0.0
     share: Floats | None = None
 
@@ -85,7 +85,12 @@ def worst_weights(gains: Floats, caution: float) -> Floats:
 
 
 def cautious(
-    problem: Problem, start: Point, goal: Goal, caution: float, solver: Callable[[Problem], Solver], tolerance: float
+    problem: Problem,
+    start: Point,
+    goal: Goal,
+    caution: float,
+    solver: Callable[[Problem], Solver],
+    tolerance: float,
 ) -> Point:
     """Find the plan that is best with caution, from the one that is best on average.
 
@@ -126,7 +131,9 @@ def cautious(
         if bound - value <= tolerance:
             break
     u = problem.state(best).u
-    why = f"{start.why}; of the change from today {caution:g} standard deviations over draws are taken off (caution)"
+    why = (
+        f"{start.why}; of the change from today {caution:g} standard deviations over draws are taken off (caution)"
+    )
     return Point(best, u, float(value), replace(proof, bound=float(max(bound, value))), start.route, why)
 
 
