@@ -17,7 +17,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
 
 from optimizer import terminal  # noqa: E402
 
-from .measures import records, summary, tested  # noqa: E402
+from .measures import by_advice, records, summary  # noqa: E402
 from .page import render  # noqa: E402
 from .pipeline import judge, write_json  # noqa: E402
 from .tests_to_run import try_tests  # noqa: E402
@@ -55,7 +55,7 @@ def main() -> None:
             progress(done / len(running))
     found = records(given.out)
     tests = records(given.out, "tested.json")
-    figures = summary(found) | ({"tests": tested(tests)} if tests else {})
+    figures = summary(found) | ({"tests": by_advice(tests)} if tests else {})
     write_json(given.out / "summary.json", figures)
     page = given.out / "index.html"
     page.write_text(render(found, tests))

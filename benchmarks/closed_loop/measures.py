@@ -66,7 +66,7 @@ def coverage(found: Sequence[Record], kind: str = "outcome 80%") -> float:
     return float(np.mean([inside for record in found for inside in record["covered"][kind]]))
 
 
-def tested(found: Sequence[Record]) -> dict[str, float]:
+def by_advice(found: Sequence[Record]) -> dict[str, float]:
     """How following the advice compares with testing a line drawn at random, and with the mean over all lines."""
     advised = np.array([record["after"][record["advised"]] for record in found])
     drawn = np.array([record["after"][record["random"]] for record in found])

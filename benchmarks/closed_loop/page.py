@@ -11,7 +11,7 @@ import pandas as pd
 
 from optimizer.report.drawing import BLUE, GREY, INK, ORANGE, Figure, styled
 
-from .measures import CLASSES, HARM, PLANS, Record, by_plan, captured, coverage, held_out, of_class, tested
+from .measures import CLASSES, HARM, PLANS, Record, by_advice, by_plan, captured, coverage, held_out, of_class
 
 SIZE = {"width": 620, "height": 240}
 STYLE = (
@@ -125,7 +125,7 @@ def _groups(part: Sequence[Record]) -> str:
 
 
 def _tests(tests: Sequence[dict[str, Any]]) -> str:
-    figures = tested(tests)
+    figures = by_advice(tests)
     rows = [
         [
             name,
