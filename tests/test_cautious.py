@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy.optimize import minimize
 
 import optimizer as opt
 from optimizer.preferences import CAUTION
+from optimizer.report.testing import print_next_test
 from optimizer.response import ResponseModel
 from optimizer.solve.cautious import worst_weights
 
@@ -140,3 +143,6 @@ def test_what_to_test_is_the_line_that_is_hardly_known(tmp_path: Path) -> None:
     assert opt.what_to_test(plan, error=1e6).table["gain"].max() <= 1e-6 * found.perfect
     assert found.people("sales", 0.02).treated > 0
     assert found.to_dict()["tests"][0]["line"] == "c"
+    console = Console(record=True, width=120, file=io.StringIO())
+    print_next_test(console, found)
+    assert "What to test next" in console.export_text()
