@@ -11,6 +11,7 @@ from .errors import DataError, InfeasibleError, OptimizerError, SolverError, Spe
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
 from .lint import Finding, lint
+from .next_test import NextTest, what_to_test
 from .plan import Certificate, Plan
 from .reach import Reach, reachability
 from .recommend import Recommendation, recommend
@@ -31,6 +32,7 @@ __all__ = [
     "Front",
     "ImpliedTradeoff",
     "InfeasibleError",
+    "NextTest",
     "OptimizerError",
     "Plan",
     "Reach",
@@ -52,4 +54,5 @@ __all__ = [
     "recommend",
     "simulate",
     "solve",
+    "what_to_test",
 ]

@@ -103,8 +103,18 @@ def check(
         bool,
         typer.Option("--backtest", help="For a history: how well would a fit have foretold it, again and again."),
     ] = False,
+    next_test: Annotated[
+        bool,
+        typer.Option(
+            "--next-test", help="For a scenario: the line and size of test that would most improve the plan."
+        ),
+    ] = False,
 ) -> None:
     """Say whether a scenario or a history is sound, and what will be made of it. Writes nothing."""
+    if config is not None and next_test:
+        raise SpecError(
+            "--next-test needs a scenario", "fit the history and write a scenario first", file=str(file)
+        )
     if config is not None:
         _check_history(file, config, backtest)
     elif backtest:
@@ -114,10 +124,10 @@ def check(
             "a history needs --config", "name the fit config that says which columns to read", file=str(file)
         )
     else:
-        _check_scenario(file)
+        _check_scenario(file, next_test)
 
 
-def _check_scenario(file: Path) -> None:
+def _check_scenario(file: Path, next_test: bool) -> None:
     from .explain import try_explain
     from .lint import lint
     from .reach import reachability
@@ -138,6 +148,11 @@ def _check_scenario(file: Path) -> None:
     findings = lint(given, reaches)
     print_check(console, View(found, given, explanation=try_explain(found)))
     print_findings(console, findings, reaches)
+    if next_test:
+        from .next_test import what_to_test
+        from .report.testing import print_next_test
+
+        print_next_test(console, what_to_test(found))
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(terminal.FINDING)
     console.print(f"\n{file.name} is sound, and its rules can be kept.", markup=False, style="green")

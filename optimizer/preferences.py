@@ -22,6 +22,8 @@ Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
 Positive = Annotated[float, Field(gt=0, le=1e15)]
 # A scale narrower than this share of its own numbers turns a trivial difference into a full step.
 SMALLEST_RANGE = 5e-3
+# Caution on curves fitted to a history, unless told otherwise: in the closed loop it costs next to no gain.
+CAUTION = 0.1
 MODES = ("weights", "values", "exchange", "targets", "priorities")
 NEED_SCALE = ("weights", "targets")
 
@@ -83,6 +85,10 @@ class PreferencesSpec(Spec):
     floors : dict
         Bounds any plan must keep: least values of KPIs to maximize, most values of KPIs to minimize. A number
         bounds the expected value; ``{value, probability}`` and ``{value, cvar}`` bound it over draws.
+    caution : float, optional
+        Standard deviations over draws of the change from today that are taken off its mean: 0 plans on the mean
+        alone. Unless given it is `CAUTION` where curves were fitted to a history, and else 0. It needs weights,
+        values, exchange or a single objective.
     """
 
     weights: dict[str, Annotated[float, Field(ge=0, le=1e15)]] = {}
@@ -92,6 +98,7 @@ class PreferencesSpec(Spec):
     priorities: list[Step] = []
     scale: dict[str, Ends | Literal["payoff"]] = {}
     floors: dict[str, Limit] = {}
+    caution: Annotated[float, Field(ge=0, le=2)] | None = None
 
     @model_validator(mode="after")
     def _one_mode(self) -> Self:
@@ -148,6 +155,32 @@ class PreferencesSpec(Spec):
                 )
             waiting.remove(known[0])
         return worth
+
+
+def caution_of(preferences: PreferencesSpec, free: bool, synergy: bool, fitted: bool) -> float | None:
+    """Return the caution a scenario is planned with: as stated, else `CAUTION` on curves fitted to a history.
+
+    Raises
+    ------
+    SpecError
+        If caution is asked for where no sum over line totals is maximised with a proof.
+    """
+    chances = [limit for limit in preferences.floors.values() if isinstance(limit, Floor) and limit.probability]
+    obstacle = ""
+    for what, there in (
+        ("targets or priorities", preferences.mode in ("targets", "priorities")),
+        ("free flighting", free),
+        ("synergy", synergy),
+        ("a floor with a probability", bool(chances)),
+    ):
+        obstacle = obstacle or (what if there else "")
+    if preferences.caution and obstacle:
+        raise SpecError(
+            f"caution does not go with {obstacle}", "leave it out, or state 0", path=("preferences", "caution")
+        )
+    if preferences.caution is None and fitted and not obstacle:
+        return CAUTION
+    return preferences.caution
 
 
 def bound(limit: float | Floor) -> float:

@@ -239,6 +239,10 @@ class Scenario:
             model = from_file(spec.response, tree.leaves, names, directory)
             model, notes = at_horizon(model, spec.horizon)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
+        fitted = model.draws > 1 and "history_sha256" in model.attributes
+        caution = preferences.caution_of(spec.preferences, spec.flighting == "free", bool(model.synergy), fitted)
+        stated = spec.preferences.model_copy(update={"caution": caution})
+        spec = spec.model_copy(update={"preferences": stated})
         waived = proxies.notes(spec.kpis, objectives)
         notes = (*waived, *spec.notes, *model.notes, *notes, *delay.notes(spec, model))
         return cls(spec, tree, objectives, model, polyhedron, notes, directory)

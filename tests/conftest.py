@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -16,6 +17,9 @@ from hypothesis import HealthCheck, settings
 import optimizer
 from optimizer import ResponseModel, Scenario
 from optimizer.curves import FAMILIES
+
+# Benchmarks that tests try lie beside them; at the end, so that the package under test is the installed one.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # numba looks at a kernel's own file only: after a change to one that it calls, its compiled form would be stale.
 SOURCES = list(Path(optimizer.__file__).parent.glob("kernels*.py"))

@@ -79,6 +79,7 @@ LAYERS = [
     "batch",
     "ledger",
     "audit",
+    "next_test",
     "report",
     "terminal",
     "cli_experiment",

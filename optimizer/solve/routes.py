@@ -78,6 +78,7 @@ def solve(
 
 
 def _solve(scenario: Scenario, tolerance: float, solver: Callable[[Problem], Solver]) -> Plan:
+    from .cautious import cautious
     from .cells import problem_of
     from .chance import chance_floors, solve_with_chances
     from .payoff import freeze_scale
@@ -93,7 +94,10 @@ def _solve(scenario: Scenario, tolerance: float, solver: Callable[[Problem], Sol
 
     if not chance_floors(scenario):
         problem = problem_of(scenario)
-        return make_plan(problem, *best(problem), tolerance)
+        point, goal = best(problem)
+        if caution := scenario.spec.preferences.caution:
+            point = cautious(problem, point, goal, caution, solver, tolerance)
+        return make_plan(problem, point, goal, tolerance)
     problem, point, goal, free = solve_with_chances(scenario, best, bound)
     # Of the earlier priorities nothing is proven where the floors were asked for.
     known = free or not scenario.spec.preferences.priorities

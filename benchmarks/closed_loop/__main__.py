@@ -1,0 +1,66 @@
+"""Run worlds and write the page: ``python -m benchmarks.closed_loop --seeds 0:200 --out closed_loop``.
+
+Seeds from 1000 on are held out: nothing in the product was chosen by them. A world that has its record is not run
+again, so that an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+# Worlds run beside each other: more threads in each would only wait.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+from optimizer import terminal  # noqa: E402
+
+from .measures import by_advice, records, summary  # noqa: E402
+from .page import render  # noqa: E402
+from .pipeline import judge, write_json  # noqa: E402
+from .tests_to_run import try_tests  # noqa: E402
+from .worlds import world  # noqa: E402
+
+
+def _one(seed: int, out: Path, tests: bool) -> None:
+    folder = out / "worlds" / str(seed)
+    record = folder / "record.json"
+    if not record.exists():
+        write_json(record, judge(world(seed), folder))
+    tested = folder / "tested.json"
+    if tests and not tested.exists():
+        write_json(tested, try_tests(world(seed), folder))
+
+
+def _seeds(text: str) -> range:
+    first, last = text.split(":")
+    return range(int(first), int(last))
+
+
+def main() -> None:
+    """Run the worlds asked for, and write the page over all that have a record."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.closed_loop", description=__doc__)
+    parser.add_argument("--seeds", type=_seeds, nargs="*", default=[], metavar="FIRST:LAST")
+    parser.add_argument("--out", type=Path, default=Path("closed_loop"))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--tests", action="store_true", help="also follow what to test next, and a random test")
+    given = parser.parse_args()
+    seeds = [seed for span in given.seeds for seed in span]
+    with terminal.progress("Worlds") as progress, ProcessPoolExecutor(given.workers) as pool:
+        running = [pool.submit(_one, seed, given.out, given.tests) for seed in seeds]
+        for done, future in enumerate(as_completed(running), start=1):
+            future.result()
+            progress(done / len(running))
+    found = records(given.out)
+    tests = records(given.out, "tested.json")
+    figures = summary(found) | ({"tests": by_advice(tests)} if tests else {})
+    write_json(given.out / "summary.json", figures)
+    page = given.out / "index.html"
+    page.write_text(render(found, tests))
+    print(f"{len(found)} worlds: {page}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""What to test next: the line and size of experiment whose result would most improve the plan.
+
+Preposterior analysis (Raiffa & Schlaifer, Applied Statistical Decision Theory, 1961): every draw is taken for the
+truth in turn. It says what a test would measure; the measured lift weighs the draws anew, as
+`evidence.calibrate` does; the plan that is best for those weights replaces the present one. The mean gain over
+draws is what the test is worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .audit.experiments import Size, sample_size
+from .errors import InfeasibleError, SolverError, SpecError
+from .evidence.calibrate import LiftTest, foretold
+from .plan import records
+
+if TYPE_CHECKING:
+    from .plan import Plan
+    from .response import ResponseModel
+    from .solve.problem import Problem
+
+Floats = NDArray[np.float64]
+
+# Spend during the test, in today's: near enough to what a plan would do that another kind of curve says the same.
+SIZES = (0.5, 1.5)
+PERIODS, ERROR = 6, 0.01
+# Results a line's test may have, from which plans are made: groups of draws by their lift.
+GROUPS = 5
+# Plans need only be told apart.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class NextTest:
+    """What to test.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a line and size, the most valuable first: ``line``, ``spend`` (of today's during the test; 0 is
+        off), ``amount`` (currency a period during the test), ``gain`` (expected from replanning with the result,
+        in steps of the scale), ``gain_share`` (of what knowing everything would
+        gain), then for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over draws),
+        in all periods of the test.
+    periods : int
+        Of the test.
+    error : dict
+        Standard error of the measured lift that was reckoned with, by KPI.
+    perfect : float
+        What knowing everything would gain (expected value of perfect information, over the plans looked at).
+    plan : Plan
+        The present plan.
+    """
+
+    table: pd.DataFrame
+    periods: int
+    error: dict[str, float]
+    perfect: float
+    plan: Plan
+
+    @property
+    def line(self) -> str:
+        """The line whose test is worth most."""
+        return str(self.table["line"].iloc[0])
+
+    def test(self, line: str | None = None) -> dict[str, Any]:
+        """Return the best test of a line (of all lines unless given): a row of the table as plain data."""
+        rows = self.table if line is None else self.table[self.table["line"] == line]
+        return {str(key): value for key, value in rows.iloc[0].items()}
+
+    def people(self, kpi: str, rate: float, line: str | None = None) -> Size:
+        """People needed on each side of a test by person, to find the expected lift.
+
+        Parameters
+        ----------
+        kpi : str
+            Counted once a person.
+        rate : float
+            Share of people who count without the change.
+
+        Raises
+        ------
+        SpecError
+            If the KPI has no part in the trade-off, no lift is expected, or the shares cannot be.
+        """
+        if kpi not in self.error:
+            raise SpecError(f"'{kpi}' is not measured", f"there are: {', '.join(self.error)}")
+        usual = _usual(self.plan, kpi, self.periods)
+        return sample_size(rate, rate * float(self.test(line)[f"lift {kpi}"]) / usual)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the plan as plain JSON data."""
+        return {
+            "periods": self.periods,
+            "error": self.error,
+            "perfect": self.perfect,
+            "tests": records(self.table.rename_axis("rank")),
+        }
+
+
+def what_to_test(
+    plan: Plan, *, periods: int = PERIODS, error: float = ERROR, sizes: tuple[float, ...] = SIZES
+) -> NextTest:
+    """Find the line and size of test whose result would most improve a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        Under a weighted trade-off or a single objective, on curves with draws, over line totals.
+    periods : int
+        How long a test would take.
+    error : float
+        Standard error of a measured lift, as a share of the KPI in the test's time and place. That of your regions
+        comes from `audit.experiments.difference_power`.
+    sizes : tuple of float
+        Spend during the test that may be chosen, in today's: 0 is off, 1.5 half as much again.
+
+    Raises
+    ------
+    SpecError
+        If the curves have a single draw, or the preferences state no weighted sum.
+    """
+    from .solve.cells import problem_of
+    from .solve.tradeoff import goal_of
+
+    scenario = plan.scenario
+    if scenario.response.draws < 2:
+        raise SpecError("the curves come without uncertainty", "fit a history, so that there is doubt to resolve")
+    if scenario.free or scenario.spec.preferences.mode in ("targets", "priorities"):
+        raise SpecError(
+            "what a test is worth is reckoned for a weighted sum and given flighting",
+            "state weights, values or exchange, and flighting",
+        )
+    problem = problem_of(scenario)
+    goal = goal_of(problem)
+    kpis = np.sum(
+        [weight * form.kpis for weight, form in zip(goal.weights, problem.objectives, strict=True)], axis=0
+    )
+    counted = [scenario.response.kpis[k] for k in np.flatnonzero(kpis)]
+    errors = {name: error * _usual(plan, name, periods) for name in counted}
+    tests = [
+        (line, size, amount)
+        for line, amount in zip(scenario.lines, scenario.current / scenario.spec.horizon.periods, strict=True)
+        if amount > 0
+        for size in sizes
+        if size != 1.0
+    ]
+    # By test: what every draw foretells, in standard errors. (D, K)
+    lifts = [_lifts(scenario.response, line, amount, size, periods, counted) for line, size, amount in tests]
+    scaled = [lift / np.array(list(errors.values())) for lift in lifts]
+    # One size of each line says how its draws differ.
+    plans = _plans(problem, goal, plan, scaled[:: len([size for size in sizes if size != 1.0])])
+    worth = _worth(problem, kpis, goal, plans)
+    now = worth.mean(axis=0)[0]
+    perfect = float(worth.max(axis=1).mean() - now)
+    rows = []
+    for (line, size, amount), lift, units in zip(tests, lifts, scaled, strict=True):
+        gain = _gain(worth, units)
+        row: dict[str, Any] = {"line": line, "spend": size, "amount": amount * size, "gain": gain}
+        row["gain_share"] = gain / perfect if perfect > 0 else 0.0
+        for k, name in enumerate(counted):
+            row |= {f"lift {name}": float(lift[:, k].mean()), f"doubt {name}": float(lift[:, k].std())}
+        rows.append(row)
+    table = pd.DataFrame(rows).sort_values("gain", ascending=False, kind="stable", ignore_index=True)
+    return NextTest(table, periods, errors, perfect, plan)
+
+
+def _usual(plan: Plan, kpi: str, periods: int) -> float:
+    """A KPI in as many periods as a test takes, at today's spend."""
+    return abs(float(plan.outcomes.loc[kpi, "current"])) / plan.scenario.spec.horizon.periods * periods
+
+
+def _lifts(model: ResponseModel, line: str, amount: float, size: float, periods: int, kpis: list[str]) -> Floats:
+    """The lift that every draw foretells: (D, K)."""
+    found = []
+    for kpi in kpis:
+        test = LiftTest(
+            name=line, line=line, kpi=kpi, spend=[amount, amount * size], periods=periods, lift=0.0, se=1.0
+        )
+        found.append(foretold(model, test))
+    return np.stack(found, axis=1)
+
+
+def _plans(problem: Problem, goal: Any, plan: Plan, scaled: list[Floats]) -> Floats:
+    """Plans that a result may lead to, the present one first: (N, L) scaled spend.
+
+    One for each group of draws that foretell about the same lift of a test.
+    """
+    from .solve.cautious import weighted
+    from .solve.routes import pick_route
+
+    start = problem.scaled(plan.totals.to_numpy(dtype=float))
+    found = [start]
+    for units in scaled:
+        if float(units.std(axis=0).max()) < 1e-9:
+            continue
+        # All KPIs of a test together: the direction in which draws differ most.
+        away = units - units.mean(axis=0)
+        along = away @ np.linalg.svd(away, full_matrices=False)[2][0]
+        for group in np.array_split(np.argsort(along, kind="stable"), GROUPS):
+            share = np.zeros(len(along))
+            share[group] = len(along) / len(group)
+            try:
+                found.append(pick_route(weighted(problem, share)).maximise(goal, TOLERANCE, near=start).z)
+            except (InfeasibleError, SolverError):
+                continue
+    return np.array(found)
+
+
+def _worth(problem: Problem, kpis: Floats, goal: Any, plans: Floats) -> Floats:
+    """What plans are worth by draw, on the goal, without what all have in common: (D, N)."""
+    spend = float(goal.weights @ [form.spend for form in problem.objectives])
+    parts = [problem.effects(z).value.sum(axis=2) @ kpis + spend * z.sum() for z in plans]
+    return np.stack(parts, axis=1)
+
+
+def _gain(worth: Floats, units: Floats) -> float:
+    """Expected gain of replanning with a test's result; ``units`` (D, K) are lifts in standard errors.
+
+    Each draw's result comes with the errors that leave the other draws' weights as they are on average: the
+    likelihood of two results with an error each, of twice the variance.
+    """
+    square = np.sum((units[:, None, :] - units[None, :, :]) ** 2, axis=2)
+    weights = np.exp(-square / 4)
+    weights /= weights.sum(axis=1, keepdims=True)
+    expected = weights @ worth
+    return float(np.mean(expected.max(axis=1) - expected[:, 0]))

@@ -1,0 +1,43 @@
+"""What is printed of the tests that would teach most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from .formats import clean, number, percent
+from .tables import block, columns, two
+
+if TYPE_CHECKING:
+    from ..next_test import NextTest
+
+SHOWN = 5
+
+
+def print_next_test(console: Console, found: NextTest) -> None:
+    """Print the tests worth most, one a line: size, expected gain, and the lift each KPI is expected to show."""
+    scenario = found.plan.scenario
+    kpis = list(found.error)
+    table = columns("Test", f"{scenario.spec.currency} a {scenario.spec.horizon.every}", "Worth", *kpis)
+    best = found.table.drop_duplicates("line").head(SHOWN)
+    for _, row in best.iterrows():
+        size = float(row["spend"])
+        what = "off" if size == 0 else percent(size - 1, sign=True)
+        lifts = (two(number(float(row[f"lift {kpi}"])), f"± {number(float(row[f'doubt {kpi}']))}") for kpi in kpis)
+        worth = percent(float(row["gain_share"]))
+        table.add_row(two(clean(row["line"]), what), number(float(row["amount"])), worth, *lifts)
+    console.print()
+    foot = (
+        f"{found.periods} {scenario.spec.horizon.every}s each. Worth: the gain expected from planning again with "
+        "the result, as a share of what knowing everything would gain. Lifts are what is expected and the doubt; "
+        f"measured to {percent(_error(found))} of the KPI."
+    )
+    console.print(block("What to test next", table, foot))
+
+
+def _error(found: NextTest) -> float:
+    """Standard error of a measured lift, as a share of the KPI."""
+    kpi = next(iter(found.error))
+    usual = float(found.plan.outcomes.loc[kpi, "current"]) / found.plan.scenario.spec.horizon.periods
+    return found.error[kpi] / abs(usual * found.periods)

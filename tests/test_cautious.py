@@ -1,0 +1,148 @@
+"""Plans that weigh doubt: the worst weights of draws, the proof, and where caution is stated."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy.optimize import minimize
+
+import optimizer as opt
+from optimizer.preferences import CAUTION
+from optimizer.report.testing import print_next_test
+from optimizer.response import ResponseModel
+from optimizer.solve.cautious import worst_weights
+
+LINES = ("a", "b", "c")
+DRAWS = 40
+
+
+def model(**fields: object) -> ResponseModel:
+    """Three lines of about the same return: the first well known, the last hardly."""
+    rng = np.random.default_rng(5)
+    doubt = np.array([0.05, 0.3, 0.9])
+    scale = np.array([900.0, 950.0, 1100.0]) * np.exp(doubt * rng.normal(size=(DRAWS, 1, 3)) - doubt**2 / 2)
+    shape = (DRAWS, 1, 3)
+    return ResponseModel(
+        kpis=("sales",),
+        lines=LINES,
+        family=np.full((1, 3), 3),
+        scale=scale,
+        first=np.full(shape, 120.0),
+        second=np.ones(shape),
+        rate=np.zeros(shape),
+        length=np.ones((1, 3), dtype=np.int64),
+        normalised=np.ones((1, 3), dtype=bool),
+        baseline=np.full((DRAWS, 1, 1), 500.0),
+        observed=np.full((3, 2), np.nan),
+        history=np.zeros((3, 0)),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def scenario(folder: Path, *, fitted: bool = False, **preferences: object) -> opt.Scenario:
+    """A scenario on those curves."""
+    attributes = {"history_sha256": "0" * 64} if fitted else {}
+    model(attributes=attributes).save(folder / "response.nc")
+    return opt.Scenario.from_dict(
+        {
+            "name": "doubt",
+            "currency": "EUR",
+            "horizon": {"start": "2026-01-05", "periods": 4, "every": "week"},
+            "lines": [{"name": name, "current": 400.0} for name in LINES],
+            "kpis": {"sales": {"direction": "maximize", "unit": "order"}},
+            "response": {"file": "response.nc"},
+            "constraints": {"budget": {"total": 1200.0}, "change": {"up": 0.5, "down": 0.5}},
+            "preferences": preferences,
+        },
+        folder,
+    )
+
+
+def gains(given: opt.Scenario, spend: np.ndarray) -> np.ndarray:
+    now, then = (opt.simulate(given, x)["sales"].to_numpy() for x in (given.current, spend))
+    return then - now
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=30), st.floats(0.01, 2.0))
+@settings(max_examples=60, deadline=None)
+def test_worst_weights_are_the_least_of_their_ball(values: list[float], caution: float) -> None:
+    drawn = np.round(np.array(values), 3)
+    share = worst_weights(drawn, caution)
+    assert share.min() >= 0
+    assert share.mean() == pytest.approx(1.0)
+    assert share.std() <= caution * (1 + 1e-9)
+    least = float(np.mean(share * drawn))
+    assert least >= drawn.mean() - caution * drawn.std() - 1e-6
+    # Any others of the ball come to no less.
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        other = rng.exponential(size=len(drawn))
+        other /= other.mean()
+        other = 1 + (other - 1) * min(1.0, caution / max(other.std(), 1e-12))
+        assert np.mean(other * drawn) >= least - 1e-6
+
+
+def test_a_cautious_plan_is_mean_less_spread_and_proven(tmp_path: Path) -> None:
+    plain, wary = (scenario(tmp_path, caution=caution) for caution in (0.0, 0.3))
+    plan, average = opt.solve(wary), opt.solve(plain)
+    assert plan.certificate.guarantee == "global"
+    assert "0.3 standard deviations" in plan.certificate.why
+
+    def value(spend: np.ndarray) -> float:
+        found = gains(wary, spend)
+        return float(found.mean() - 0.3 * found.std())
+
+    rules = {"type": "eq", "fun": lambda x: x.sum() - 1200.0}
+    tries = [
+        minimize(lambda x: -value(x), start, bounds=[(200.0, 600.0)] * 3, constraints=rules, method="SLSQP")
+        for start in ([400.0, 400.0, 400.0], [500.0, 450.0, 250.0], [250.0, 450.0, 500.0])
+    ]
+    assert value(plan.spend.to_numpy()) == pytest.approx(-min(found.fun for found in tries), rel=1e-3)
+    # Less spread for less mean: the line that is hardly known is moved less than on average alone.
+    assert abs(plan.spend["c"] - 400.0) < abs(average.spend["c"] - 400.0) - 1
+    assert gains(wary, plan.spend.to_numpy()).std() < gains(wary, average.spend.to_numpy()).std()
+
+
+def test_caution_keeps_floors_and_switches_with_a_bound(tmp_path: Path) -> None:
+    data = scenario(tmp_path, caution=0.3).resolved()
+    del data["hash"]
+    data["constraints"]["minimum_if_on"] = [{"select": {"line": "c"}, "amount": 300.0}]
+    plan = opt.solve(opt.Scenario.from_dict(data, tmp_path))
+    assert plan.certificate.value <= plan.certificate.bound + 1e-9
+    assert plan.spend["c"] >= 300.0 - 1e-6
+
+
+def test_fitted_curves_are_planned_with_caution_and_it_is_stated(tmp_path: Path) -> None:
+    fitted = scenario(tmp_path, fitted=True)
+    assert fitted.resolved()["preferences"]["caution"] == CAUTION
+    assert opt.solve(fitted).to_dict()["preferences"]["caution"] == CAUTION
+    assert scenario(tmp_path, fitted=True, caution=0.0).spec.preferences.caution == 0.0
+    assert scenario(tmp_path).spec.preferences.caution is None
+
+
+def test_caution_without_a_sum_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(opt.SpecError, match="caution does not go with targets or priorities") as caught:
+        scenario(tmp_path, caution=0.2, priorities=["sales"])
+    assert caught.value.path == ("preferences", "caution")
+
+
+def test_what_to_test_is_the_line_that_is_hardly_known(tmp_path: Path) -> None:
+    plan = opt.solve(scenario(tmp_path, caution=0.0))
+    found = opt.what_to_test(plan)
+    assert found.line == "c"
+    assert (found.table["gain"] >= 0).all()
+    assert found.table["gain"].is_monotonic_decreasing
+    assert found.table["gain"].iloc[0] <= found.perfect * (1 + 1e-9)
+    # A test that measures nothing teaches nothing.
+    assert opt.what_to_test(plan, error=1e6).table["gain"].max() <= 1e-6 * found.perfect
+    assert found.people("sales", 0.02).treated > 0
+    assert found.to_dict()["tests"][0]["line"] == "c"
+    console = Console(record=True, width=120, file=io.StringIO())
+    print_next_test(console, found)
+    assert "What to test next" in console.export_text()
