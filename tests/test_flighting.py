@@ -333,11 +333,6 @@ def test_on_off_rules_are_refused() -> None:
         solve(data)
 
 
-def test_a_front_is_refused() -> None:
-    with pytest.raises(opt.SolverError, match="free flighting"):
-        opt.frontier(opt.Scenario.from_dict(problem(1)))
-
-
 def test_progress_ends_at_one_and_time_is_kept() -> None:
     seen: list[float] = []
     solve(problem(2, 5, 12), progress=seen.append)

@@ -354,8 +354,10 @@ def test_free_flighting_is_shown_by_period(spread: View) -> None:
 
 def test_curves_are_drawn_as_the_plan_spreads_the_money(spread: View) -> None:
     figure = charts.response_curves(spread)[0].figures[1]
-    planned = opt.simulate(spread.scenario, spread.plan.spend, by="line")["kpi0"]
-    assert f"{planned['line1'].mean():,.4g}" in figure.svg
+    planned = opt.simulate(spread.scenario, spread.plan.spend, by="line")["kpi0"]["line1"].mean()
+    (row,) = [row for row in spread.curves if row["line"] == "line1"]
+    assert row["plan"]["expected"] == pytest.approx(planned)
+    assert f", at the planned {formats.number(row['plan']['spend'])} EUR {formats.number(planned)} orders." in figure.svg
 
 
 def test_a_strip_shows_the_largest_of_what_it_draws_together() -> None:

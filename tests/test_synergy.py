@@ -16,7 +16,7 @@ import optimizer as opt
 from optimizer import response
 from optimizer.explain import marginal_returns
 from optimizer.plan import Certificate
-from optimizer.report.charts import _sampled
+from optimizer.report.shapes import _sampled
 from optimizer.report.view import View
 from optimizer.simulate import Simulator, tail_shares
 from optimizer.synergy import Synergy

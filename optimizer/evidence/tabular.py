@@ -41,7 +41,7 @@ class Table:
         return DataError(f"row {self.places[row]}: {message}", hint, path=(column,), file=self.file)
 
 
-def read(path: Path, wanted: Wanted, limit: int = BYTES_LIMIT) -> Table:
+def read(path: Path, wanted: Wanted, limit: int | None = None) -> Table:
     """Read the wanted columns, each with the config field that names it; see `history.load_history`.
 
     Files of more than ``limit`` bytes are refused.
@@ -71,7 +71,8 @@ def _is_parquet(path: Path, raw: bytes) -> bool:
     return raw[:4] == b"PAR1" or path.suffix.lower() in (".parquet", ".pq")
 
 
-def _bytes(path: Path, limit: int = BYTES_LIMIT) -> bytes:
+def _bytes(path: Path, limit: int | None = None) -> bytes:
+    limit = BYTES_LIMIT if limit is None else limit
     try:
         size = path.stat().st_size
         if size > limit:
