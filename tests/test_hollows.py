@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optimizer as opt
-from optimizer import kernels_hollows
+from optimizer import kernels_attained
 from optimizer.curves import FAMILIES
 from optimizer.front import non_dominated
 from optimizer.solve.hollows import even_weights
@@ -115,10 +115,10 @@ def test_blends_fall_short_by_no_more_than_is_said(seed: int, family: str, slope
         return np.array(effects).T @ forms.T
 
     values, out = objectives(plans), np.empty(2)
-    kernels_hollows.objectives(plans[0], tradeoffs, tables.arrays(), out)
+    kernels_attained.objectives(plans[0], tradeoffs, tables.arrays(), out)
     np.testing.assert_allclose(out, values[0], rtol=1e-12, atol=1e-14)
     facets = np.array([[0, 1], [1, 2]])
-    lowered = kernels_hollows.blends(facets, plans, values, tradeoffs, tables.arrays())
+    lowered = kernels_attained.blends(facets, plans, values, tradeoffs, tables.arrays())
     shares = np.linspace(0.0, 1.0, 101)[:, None]
     for facet, corners in zip(facets, lowered, strict=True):
         a, b = plans[facet]
@@ -132,7 +132,7 @@ def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
     rng = np.random.default_rng(n)
     side, corners = 7, rng.uniform(-0.1, 1.1, (6, n, n))
     heights = np.zeros((side + 1) ** (n - 1))
-    kernels_hollows.raster(corners, side, heights)
+    kernels_attained.raster(corners, side, heights)
     for index, node in enumerate(itertools.product(np.arange(side + 1) / side, repeat=n - 1)):
         best = 0.0
         for simplex in corners:
@@ -146,7 +146,7 @@ def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
 def test_unbeaten_rows_are_those_no_other_row_beats() -> None:
     values = np.random.default_rng(0).integers(0, 6, (80, 3)).astype(float)
     wanted = np.flatnonzero(non_dominated(values))
-    np.testing.assert_array_equal(kernels_hollows.unbeaten(values), wanted)
+    np.testing.assert_array_equal(kernels_attained.unbeaten(values), wanted)
 
 
 def test_even_weights_are_all_there() -> None:

@@ -38,6 +38,7 @@ LAYERS = [
     "kernels_split",
     "kernels_polish",
     "kernels_separable",
+    "kernels_attained",
     "kernels_hollows",
     "kernels_accounts",
     "kernels_lanes",

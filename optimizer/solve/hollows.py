@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
+from .. import kernels_attained
 from .. import kernels_hollows as kernels
 from ..kernels_tables import BEND
 from ..tables import ResponseTables
@@ -81,7 +82,7 @@ class Hollows:
         known = len(outside)
         apart = np.linalg.norm(weights[:, None] - weights[None, known:], axis=2)
         nearest = known + np.argsort(apart, axis=1, kind="stable")[:, :neighbours]
-        self.tradeoffs: kernels.Tradeoffs = (
+        self.tradeoffs: kernels_attained.Tradeoffs = (
             weights,
             weights @ solver.forms,
             weights @ solver.per_money,
@@ -159,7 +160,7 @@ class Hollows:
 
     def picked(self, most: int) -> Floats:
         """Plans found that no other beats, ``most`` or fewer, spread over the front: (N, L)."""
-        left = kernels.unbeaten(self.values)
+        left = kernels_attained.unbeaten(self.values)
         steps = 4096
         while len(left) > most:
             # Of plans in one small cell the first.
@@ -368,11 +369,11 @@ class Hollows:
             group = np.array(self._groups[key])
             facets = group[_facets(values[group])]
             if len(facets):
-                corners = kernels.blends(facets, plans, values, self.tradeoffs, self.tables.arrays())
+                corners = kernels_attained.blends(facets, plans, values, self.tradeoffs, self.tables.arrays())
                 missed = (values[facets[:, 0]] - corners[:, 0]).max(axis=1)
                 wide = np.ptp(values[facets], axis=1).max(axis=1) > 1.0 / self.side
                 self._wide.append(facets[wide & (missed > WIDE * self._near)])
-                kernels.raster(corners, self.side * self.fine, self._heights)
+                kernels_attained.raster(corners, self.side * self.fine, self._heights)
         nodes = self.side * self.fine + 1
         below = values[(values > 0).all(axis=1)]
         index = np.minimum((below[:, :-1] * (nodes - 1)).astype(int), nodes - 1)
