@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 import optimizer as opt
 from optimizer.report import charts, files, formats, tables
 from optimizer.report.html import render
+from optimizer.report.planning import plan_files
 from optimizer.report.view import View
 
 STARTER = Path(__file__).parent.parent / "optimizer" / "starter.yaml"
@@ -350,6 +351,23 @@ def test_free_flighting_is_shown_by_period(spread: View) -> None:
     assert "<img" not in figure.svg
     assert "2026-01-19" in _printed(spread, 80)
     assert max(map(len, _printed(spread, 80).splitlines())) <= 80
+
+
+def test_stated_shares_are_shown_by_period(tmp_path: Path) -> None:
+    shares = {"line0": [0.7, 0.0, 0.3], "line1": [0.2, 0.3, 0.5]}
+    given = opt.Scenario.from_dict(make_scenario(2, 1, periods=3, changes={"flighting": shares}))
+    view = View(opt.solve(given), given)
+    written = plan_files(view, tmp_path)
+    page = Page(str(written["report.html"]))
+    assert "spread by the shares stated" in page.text
+    assert "spread evenly" not in page.text
+    shown = {value for value, _ in page.values}
+    for line, share in shares.items():
+        spend = view.data["flighting"]["spend"][line]
+        assert spend == pytest.approx([part * view.plan.totals[line] for part in share])
+        assert set(spend) <= shown
+    assert "2026-01-19" in str(written["flighting.csv"])
+    assert view.data["flighting"]["periods"] == given.spec.horizon.starts
 
 
 def test_curves_are_drawn_as_the_plan_spreads_the_money(spread: View) -> None:

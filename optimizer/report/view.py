@@ -208,7 +208,7 @@ class View:
 
     @cached_property
     def flighting(self) -> list[Row]:
-        """Lines with their ``spend`` in every period and its ``peak``, where the plan chose it; else nothing."""
+        """Lines with their ``spend`` in every period and its ``peak``; nothing where it is the same in all."""
         found = self.data["flighting"]
         if found is None:
             return []
