@@ -353,6 +353,27 @@ def test_free_flighting_is_shown_by_period(spread: View) -> None:
     assert max(map(len, _printed(spread, 80).splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    "stated", [{"targets": {"orders": 2000, "awareness": 9}}, {"priorities": ["awareness", "orders"]}]
+)
+def test_worth_of_lines_is_told_without_weights(stated: dict[str, Any]) -> None:
+    """Of two lines that moved and that nothing stops, the next money is worth the same by the implied weights."""
+    data = _starter()
+    data["kpis"]["cost_per_order"]["role"] = "monitor"
+    data["constraints"] = {"budget": data["constraints"]["budget"]}
+    data["preferences"] = stated | {"scale": dict.fromkeys(("orders", "awareness"), "payoff")}
+    given = opt.Scenario.from_dict(data)
+    plan = opt.solve(given)
+    view = View(plan, given, explanation=opt.explain(plan))
+    free = [
+        row["plan"] for row, line in zip(view.data["worth"], view.lines, strict=True) if not line["stopped_by"]
+    ]
+    assert free == pytest.approx([free[0]] * len(free), rel=1e-2)
+    text = Page(render(view)).text
+    assert "is worth on the scale, by the weights for which this plan is the best one" in text
+    assert View(plan, given).data["worth"] == []
+
+
 def test_stated_shares_are_shown_by_period(tmp_path: Path) -> None:
     shares = {"line0": [0.7, 0.0, 0.3], "line1": [0.2, 0.3, 0.5]}
     given = opt.Scenario.from_dict(make_scenario(2, 1, periods=3, changes={"flighting": shares}))
