@@ -1,4 +1,4 @@
-"""Why a line gains or gives: what its next money is worth in the plan's own trade-off, today and under the plan."""
+"""Why a line gains or gives: what its next money is worth in its trade-off, today and under the plan."""
 
 from __future__ import annotations
 
