@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 import optimizer as opt
 from optimizer.report import charts, files, formats, tables
+from optimizer.report.figures import Charts, charts_of
 from optimizer.report.html import render
 from optimizer.report.planning import plan_files
 from optimizer.report.view import View
@@ -351,6 +352,17 @@ def test_free_flighting_is_shown_by_period(spread: View) -> None:
     assert "<img" not in figure.svg
     assert "2026-01-19" in _printed(spread, 80)
     assert max(map(len, _printed(spread, 80).splitlines())) <= 80
+
+
+def test_charts_are_those_of_the_page_and_can_be_restyled(drawn: View, page: Page) -> None:
+    made = charts_of(drawn.plan, drawn.front)
+    assert list(made) == [name for name, _ in Charts(drawn).named() if not name.startswith("budgets")]
+    assert any(name.startswith("front") for name in made)
+    assert not any(name.startswith("front") for name in charts_of(drawn.plan))
+    name = next(iter(made))
+    restyled = made[name].properties(title="Mine").to_dict()
+    assert restyled["title"] == "Mine"
+    assert restyled["layer"]
 
 
 @pytest.mark.parametrize(
