@@ -323,7 +323,7 @@ def load(path: str | Path) -> ResponseModel:
 
 @lru_cache(maxsize=KEPT)
 def _read(path: Path, _content: str) -> ResponseModel:
-    """Read a file; its variants and scales are many scenarios on one file, and its hash tells whether it changed."""
+    """Read a file, of which many scenarios may be variants; its hash tells whether it changed."""
     import h5py
     import xarray as xr
 

@@ -42,7 +42,8 @@ settings.load_profile("repeatable")
 # Files that take longest begin, so that no process is left alone with one at the end.
 LONGEST = (
     *("flighting", "kernels_synergy", "evolved_front", "evidence_fit", "audit_experiments", "kernels_search"),
-    *("batch_files", "evidence_forecast", "batch", "readme", "report_large", "compare", "conjura", "cli", "chance"),
+    *("batch_files", "evidence_forecast", "batch", "readme", "report_large", "compare", "conjura", "cli"),
+    "chance",
 )
 
 

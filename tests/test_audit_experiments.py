@@ -60,7 +60,8 @@ def test_by_level_it_is_welch_on_changes() -> None:
     rows, treated = panel(np.random.default_rng(1), lift=2.0)
     found = experiments.difference_in_differences(rows, treated, START, START + timedelta(days=19))
     wide = rows.pivot_table(index="unit", columns="date", values="value")
-    change = wide.loc[:, wide.columns >= pd.Timestamp(START)].mean(axis=1) - wide.loc[:, wide.columns < pd.Timestamp(START)].mean(axis=1)
+    before = wide.columns < pd.Timestamp(START)
+    change = wide.loc[:, ~before].mean(axis=1) - wide.loc[:, before].mean(axis=1)
     inside = change.index.isin(treated)
     assert found.effect.value == pytest.approx(change[inside].mean() - change[~inside].mean())
     welch = ttest_ind(change[inside], change[~inside], equal_var=False)
@@ -157,6 +158,7 @@ def test_faults_of_panels() -> None:
     end = START + timedelta(days=19)
     for bad, given, words in (
         (rows.iloc[1:], treated, "lacks some"),
+        (rows.assign(value=rows["value"].where(rows["unit"] != "u3")), treated, "'u3' lacks some"),
         (pd.concat([rows, rows.iloc[:1]]), treated, "two rows"),
         (rows, [*treated, "nowhere"], "no unit"),
         (rows, treated[:2], "at least"),

@@ -273,7 +273,8 @@ def _panel(
     if twice.any():
         row = rows[twice].iloc[0]
         raise DataError(f"'{row['unit']}' has two rows on {row['date']}", "keep one row a unit and date")
-    table = table.pivot(index="date", columns="unit", values="value").sort_index()
+    # Nothing in a cell stays nothing: a sum would make it zero.
+    table = table.pivot_table(index="date", columns="unit", values="value", aggfunc="first", dropna=False)
     if missing == "zero":
         table = table.fillna(0.0)
     if table.isna().any(axis=None):

@@ -112,7 +112,7 @@ class Tangent:
 
     @cached_property
     def rows(self) -> sparse.csr_matrix:
-        """Over all variables: ``effect - slope @ z``, then ``form - rise @ z`` of each form over the worst draws."""
+        """Over all variables: ``effect - slope @ z``, then ``form - rise @ z`` of forms over the worst draws."""
         n_effects, parts = self.slopes.shape
         n, n_tails = len(self.at), len(self.tail_values)
         columns = (parts * self.line[:, None] + np.arange(parts)).reshape(-1)
