@@ -12,6 +12,8 @@ from fit_worlds import own_world
 from optimizer.evidence import forecast
 from optimizer.evidence.baseline import baseline
 from optimizer.evidence.forecast import Forecast, origins, rolled
+from optimizer.evidence.posterior import ahead
+from optimizer.evidence.regression import Draws, Setup
 
 
 def test_origins_are_even_steps_back_from_the_end() -> None:
@@ -90,3 +92,25 @@ def test_intervals_hold_what_they_promise() -> None:
         covered.append(found.covered())
     assert 0.7 < np.mean(covered) < 0.9
     assert forecast.INTERVAL == 0.8
+
+
+def test_what_demand_may_have_done_comes_again_with_the_memory_it_had() -> None:
+    known, periods, draws = 400, 13, 4000
+    rng = np.random.default_rng(5)
+    slow = np.zeros(known)
+    for t in range(1, known):
+        slow[t] = 0.8 * slow[t - 1] + rng.normal()
+    ones = np.ones((known + periods, 1))
+    setup = Setup(None, ones, ones[0], np.empty((known + periods, 0)), slow[:, None], np.ones(1), known)  # type: ignore[arg-type]
+    zeros, one = np.zeros(draws), np.ones(draws)
+    none = np.empty((draws, 0))
+    drawn = Draws(
+        none.astype(int), none, none, zeros[:, None], one[:, None], one, zeros, one, 2.0 + slow[-1] * one, 1.0
+    )
+    expected, path = ahead(setup, drawn, 0)
+    memory = slow[1:] @ slow[:-1] / (slow @ slow)
+    ahead_of = np.arange(1, periods + 1)
+    # What demand left of the last period fades as it did before; the rest of it is noise without memory.
+    assert expected[0] == pytest.approx(slow[-1] * memory**ahead_of)
+    added = (1 - memory**2) * np.mean(slow**2) * np.sum(((1 - memory**ahead_of) / (1 - memory)) ** 2)
+    assert (path - expected).sum(axis=1).std() == pytest.approx(np.sqrt(periods + added), rel=0.05)

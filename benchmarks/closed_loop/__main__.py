@@ -1,7 +1,8 @@
 """Run worlds and write the page: ``python -m benchmarks.closed_loop --seeds 0:200 --out closed_loop``.
 
 Seeds from 1000 on are held out: nothing in the product was chosen by them. A world that has its record is not run
-again, so that an interrupted run goes on where it was.
+again, so that an interrupted run goes on where it was. Records of other code are told and not counted: ``--anew``
+takes them and their fits away.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .measures import by_advice, records, summary  # noqa: E402
 from .page import render  # noqa: E402
 from .pipeline import judge, write_json  # noqa: E402
 from .tests_to_run import try_tests  # noqa: E402
+from .versions import code_of, fresh, of_one_code  # noqa: E402
 from .worlds import world  # noqa: E402
 
 
@@ -28,10 +30,11 @@ def _one(seed: int, out: Path, tests: bool) -> None:
     folder = out / "worlds" / str(seed)
     record = folder / "record.json"
     if not record.exists():
-        write_json(record, judge(world(seed), folder))
+        fresh(folder)
+        write_json(record, judge(world(seed), folder) | {"code": code_of(record.name)})
     tested = folder / "tested.json"
     if tests and not tested.exists():
-        write_json(tested, try_tests(world(seed), folder))
+        write_json(tested, try_tests(world(seed), folder) | {"code": code_of(tested.name)})
 
 
 def _seeds(text: str) -> range:
@@ -46,7 +49,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("closed_loop"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tests", action="store_true", help="also follow what to test next, and a random test")
+    parser.add_argument("--anew", action="store_true", help="take away what other code left in --out")
     given = parser.parse_args()
+    of_one_code(given.out, given.anew)
     seeds = [seed for span in given.seeds for seed in span]
     with terminal.progress("Worlds") as progress, ProcessPoolExecutor(given.workers) as pool:
         running = [pool.submit(_one, seed, given.out, given.tests) for seed in seeds]

@@ -27,6 +27,11 @@ INTRO = (
     "on the true curves under the same rules. A world is harmed where the weighted KPIs end more than "
     f"{HARM:.1%} below today's split."
 )
+TESTS = (
+    "In each world the advised line is tested, and one that is drawn among the others; both tests are read with "
+    "the same errors, and a plan is made after each result. Compared are the mean true gains of those plans, "
+    "without noise. Were the line drawn among all, it would tie with the advice wherever it is the advised one."
+)
 HEADS = {
     "captured": "Captured, median",
     "together": "Captured, all together",
@@ -54,7 +59,7 @@ def render(found: Sequence[Record], tests: Sequence[dict[str, Any]] = ()) -> str
             parts.append(f"<h2>{title}: {len(part)}, seeds {part[0]['seed']} to {part[-1]['seed']}</h2>")
             parts += _section(part)
     if tests:
-        parts += ["<h2>What to test next</h2>", _tests(tests)]
+        parts += ["<h2>What to test next</h2>", f"<p>{TESTS}</p>", _tests(tests)]
     seconds = np.mean([record["seconds"] for record in found]) if found else 0.0
     parts.append(f"<p>{seconds:.1f} processor seconds a world.</p>")
     body = "\n".join(parts)

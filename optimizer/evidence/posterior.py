@@ -27,21 +27,40 @@ def ahead(setup: Setup, draws: Draws, seed: int) -> tuple[Floats, Floats]:
     """Baseline of the periods after the known ones, as expected and as it may come: both (D, P).
 
     What is left of the last known period fades with the noise's memory; the second adds noise to come. What
-    demand may have done to the known periods it may do to those to come, unforeseen: it counts as noise.
+    demand may have done to the known periods it may do to those to come, unforeseen: that part fades, and comes
+    anew, with the memory it had. Budgets that follow demand take its slow swings out of the noise; with the
+    noise's memory alone a quarter would seem far surer than it is.
     """
     periods = len(setup.free) - setup.known
     expected = draws.theta @ setup.free[setup.known :].T + draws.control @ setup.signed[setup.known :].T
-    fading = draws.last[:, None] * draws.memory[:, None] ** np.arange(1, periods + 1)
-    new = np.random.default_rng([seed, CHAINS + 1]).standard_normal(expected.shape)
+    followed = draws.delta @ setup.demand.T
+    size, memory = np.mean(followed**2, axis=1), _memory(followed)
+    steps = np.arange(1, periods + 1)
+    own = draws.last - followed[:, -1]
+    fading = own[:, None] * draws.memory[:, None] ** steps + followed[:, -1:] * memory[:, None] ** steps
+    rng = np.random.default_rng([seed, CHAINS + 1])
+    noise = _noise(rng, draws.memory, draws.variance, periods)
+    demand = _noise(rng, memory, (1.0 - memory**2) * size, periods)
+    return expected + fading, expected + fading + noise + demand
+
+
+def _memory(series: Floats) -> Floats:
+    """Correlation of each series (D, T) about zero with itself a period before, 0 to the longest memory: (D,)."""
+    square = np.sum(series**2, axis=1)
+    found = np.sum(series[:, 1:] * series[:, :-1], axis=1) / np.where(square > 0, square, 1.0)
+    return np.asarray(np.clip(found, 0.0, MEMORIES[-1]))
+
+
+def _noise(rng: np.random.Generator, memory: Floats, variance: Floats, periods: int) -> Floats:
+    """Noise that starts at zero, new by ``variance`` (D,) in every period: (D, P)."""
+    new = rng.standard_normal((len(memory), periods))
     # Every other draw has the opposite noise, so that the mean over few draws has next to none.
     new[1::2] = -new[: len(new) - len(new) % 2 : 2]
-    followed = np.mean((draws.delta @ setup.demand.T) ** 2, axis=1)
-    sd = np.sqrt(draws.variance + (1.0 - draws.memory**2) * followed)
     path, state = np.empty_like(new), np.zeros(len(new))
     for t in range(periods):
-        state = draws.memory * state + sd * new[:, t]
+        state = memory * state + np.sqrt(variance) * new[:, t]
         path[:, t] = state
-    return expected + fading, expected + fading + path
+    return path
 
 
 @dataclass(frozen=True)
