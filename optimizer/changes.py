@@ -37,7 +37,7 @@ def alone(base: Scenario, other: Scenario, block: str) -> Scenario:
     if block == "response":
         data |= beside({block: said[block]}, other.directory, base.directory)
     data |= {"name": f"{other.name}: {block} alone"[:200], "claims": []}
-    return replace(Scenario.from_dict(data, base.directory), base=base)
+    return replace(base.restated(data), base=base)
 
 
 def evidence(scenario: Scenario) -> str | None:

@@ -23,7 +23,7 @@ from .plan import labelled, plain, records
 from .volumes import dominated_volume, hull_volume, shadows
 
 if TYPE_CHECKING:
-    from .scenario import Scenario
+    from .scenario import Functions, Scenario
 
 Floats = NDArray[np.float64]
 Guarantee = Literal["global", "none"]
@@ -285,15 +285,17 @@ class Front(Picks):
         write_archive(path, content, self.scenario)
 
     @classmethod
-    def load(cls, path: str | Path) -> Front:
-        """Read a front that `save` wrote; its scenario comes with it.
+    def load(cls, path: str | Path, *, functions: Functions | None = None) -> Front:
+        """Read a front that `save` wrote; its scenario comes with it, but for ``functions`` of the user's own.
+
+        They are given as for `Scenario.load`.
 
         Raises
         ------
         DataError
             If the file is missing, is not such a file, or was changed.
         """
-        content, scenario = read_archive(path)
+        content, scenario = read_archive(path, functions)
         names = list(scenario.objectives)
         columns = [*names, *spend_columns(scenario)]
         n = len(names)

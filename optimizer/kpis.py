@@ -30,8 +30,9 @@ class Kpi(Spec):
     """One KPI: what it is for, how it is counted, which way is better.
 
     A KPI with one of ``ratio``, ``product``, ``sum`` or ``difference`` is derived: it is recomputed from its
-    parts at every level. Parts are KPI names, ``spend`` (total spend of the plan) or numbers. Any other KPI is
-    additive: ``baseline`` plus what the lines add, as the response says.
+    parts at every level. Parts are KPI names, ``spend`` (total spend of the plan) or numbers. A KPI with a
+    ``function`` is what that function makes of spend. Any other KPI is additive: ``baseline`` plus what the lines
+    add, as the response says.
     """
 
     goal: str = Field("", description="The wish behind the number.")
@@ -95,10 +96,19 @@ class Kpi(Spec):
     difference: Annotated[list[Part], Field(min_length=2, max_length=2)] | None = Field(
         None, description="[from, minus]"
     )
+    function: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A function of the user's own that computes it from spend, by the name it is given under: "
+        "Scenario.load(file, functions={...}) in Python.",
+    )
+    function_sha256: str | None = Field(None, description="Which function it was when the scenario was resolved.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         given = [name for name in FORMULAS if getattr(self, name) is not None]
+        given += ["function"] if self.function is not None else []
+        if self.function_sha256 is not None and self.function is None:
+            raise SpecError("the hash of no function", "name it in function", path=("function_sha256",))
         if len(given) > 1:
             raise SpecError(f"has both {given[0]} and {given[1]}", "keep one formula", path=(given[1],))
         for name in ("season", "baseline", "delay"):
@@ -156,7 +166,7 @@ class Kpi(Spec):
 
     @property
     def formula(self) -> tuple[str, list[Part]] | None:
-        """The formula's name and parts, or None for an additive KPI."""
+        """The formula's name and parts, or None for a KPI that is not derived."""
         for name in FORMULAS:
             parts = getattr(self, name)
             if parts is not None:
@@ -166,7 +176,7 @@ class Kpi(Spec):
 
 @dataclass(frozen=True)
 class Affine:
-    """``constant + sum of coefficient x leaf``, leaves being additive KPIs and ``spend``."""
+    """``constant + sum of coefficient x leaf``, leaves being additive KPIs, functions and ``spend``."""
 
     coefficients: Mapping[str, float]
     constant: float = 0.0
@@ -190,6 +200,15 @@ class KpiTree:
     kpis : mapping of str to Kpi
         Definitions by name.
 
+    Attributes
+    ----------
+    leaves : tuple of str
+        The additive KPIs.
+    functions : tuple of str
+        Those that a function of the user's own computes.
+    derived : tuple of str
+        All others.
+
     Raises
     ------
     SpecError
@@ -198,7 +217,9 @@ class KpiTree:
 
     def __init__(self, kpis: Mapping[str, Kpi]) -> None:
         self.kpis = dict(kpis)
-        self.leaves = tuple(name for name, kpi in kpis.items() if kpi.formula is None)
+        own = {name for name, kpi in kpis.items() if kpi.function is not None}
+        self.functions = tuple(name for name in kpis if name in own)
+        self.leaves = tuple(name for name, kpi in kpis.items() if kpi.formula is None and name not in own)
         for name, kpi in kpis.items():
             if name in RESERVED or name.startswith(f"{SPEND} "):
                 raise SpecError(f"'{name}' is a reserved word", "rename the KPI", path=("kpis", name))
@@ -266,7 +287,7 @@ class KpiTree:
         Parameters
         ----------
         leaves : mapping
-            Arrays of one common shape for each additive KPI and for ``spend``.
+            Arrays of one common shape for each additive KPI, each function and ``spend``.
 
         Returns
         -------
@@ -284,13 +305,27 @@ class KpiTree:
         return {name: values[name] for name in self.kpis if name in values}
 
     def affine(self, name: str) -> Affine | None:
-        """Write a KPI as a weighted sum of leaves, or None where it is none (ratios and true products)."""
+        """Write a KPI as a weighted sum of leaves and functions, or None where it is none (ratios, products)."""
         return self._affine[name]
+
+    def rests_on(self, name: str) -> frozenset[str]:
+        """Return the KPIs without parts that a KPI is computed from, itself included, and ``spend``."""
+        return self._rests[name]
+
+    @cached_property
+    def _rests(self) -> dict[str, frozenset[str]]:
+        found = {name: frozenset({name}) for name in (*self.leaves, *self.functions, SPEND)}
+        for name in self.derived:
+            _, parts = self.kpis[name].formula or ("", [])
+            found[name] = frozenset().union(*(found[part] for part in parts if isinstance(part, str)))
+        return found
 
     @cached_property
     def _affine(self) -> dict[str, Affine | None]:
         """Each KPI once, after its parts: formulas can be nested deeply and share parts."""
-        found: dict[str, Affine | None] = {name: Affine({name: 1.0}) for name in (*self.leaves, SPEND)}
+        found: dict[str, Affine | None] = {
+            name: Affine({name: 1.0}) for name in (*self.leaves, *self.functions, SPEND)
+        }
         for name in self.derived:
             formula, parts = self.kpis[name].formula or ("", [])
             terms = [found[part] if isinstance(part, str) else Affine({}, part) for part in parts]

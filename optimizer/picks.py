@@ -201,13 +201,11 @@ class Picks:
 
     def _restated(self, mode: str, values: Mapping[str, float]) -> Scenario:
         """Return the scenario under other preferences, scale and floors kept."""
-        from .scenario import Scenario
-
         data = self.scenario.spec.model_dump(exclude_none=True, exclude={"hash"})
         for other in MODES:
             data["preferences"].pop(other, None)
         data["preferences"][mode] = dict(values)
-        return Scenario.from_dict(data, self.scenario.directory)
+        return self.scenario.restated(data)
 
     def _kpis(self, plan: Plan | pd.Series | Any) -> Floats:
         """KPI values (O,) of a plan, of KPI values by name, or of spend."""

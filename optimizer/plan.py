@@ -100,9 +100,9 @@ class Plan:
         """What the plan does, by KPI, in the KPI's unit over the horizon.
 
         Columns ``current`` (today's spend), ``expected`` (mean over draws), ``low`` and ``high`` (90 % interval
-        over draws; NaN with a single draw), ``change`` (expected against current, a share), ``change_low`` and
-        ``change_high`` (its 90 % interval, draw by draw), ``p_better`` (share of draws in which the plan is
-        better than today's), then ``unit``, ``direction``, ``role``.
+        over draws; NaN with a single draw, and of functions that give no draws), ``change`` (expected against
+        current, a share), ``change_low`` and ``change_high`` (its 90 % interval, draw by draw), ``p_better``
+        (share of draws in which the plan is better than today's), then ``unit``, ``direction``, ``role``.
         """
         scenario = self.scenario
         expected = kpi_values(scenario, self._leaves.mean(axis=1), self._plans)
@@ -131,7 +131,7 @@ class Plan:
         row: dict[str, Any] = {"current": expected[0], "expected": expected[1]}
         row |= dict.fromkeys(("low", "high"), np.nan) | {"change": _relative(expected[1], expected[0])}
         row |= dict.fromkeys(("change_low", "change_high", "p_better"), np.nan)
-        if len(plan) > 1:
+        if len(plan) > 1 and not self._without_draws(name):
             if np.all(np.isfinite(plan)):
                 row["low"], row["high"] = np.quantile(plan, tails)
             if np.all(today > 0):
@@ -140,6 +140,11 @@ class Plan:
                 sign = 1.0 if kpi.direction == "maximize" else -1.0
                 row["p_better"] = float(np.mean(sign * (plan - today) > 0))
         return row | {"unit": kpi.unit, "direction": kpi.direction or "", "role": self.scenario.role(name)}
+
+    def _without_draws(self, name: str) -> bool:
+        """Whether a KPI rests on a function of the user's own and nothing in it differs from draw to draw."""
+        rests = bool(self.scenario.tree.rests_on(name) & self.scenario.functions.keys())
+        return rests and bool(np.all(np.ptp(self._by_draw[name], axis=1) == 0))
 
     @cached_property
     def marginal(self) -> Floats:
@@ -282,6 +287,9 @@ class Plan:
                 f"{spec.name}: today's spend of {spec.current:,.0f} {self.scenario.spec.currency} is no whole "
                 f"number of packages of {spec.package:,g} ({miss:,.0f} off), so no plan can leave it as it is."
             )
+        for name in self.scenario.functions:
+            if self.scenario.response.draws > 1 and self._without_draws(name):
+                found.append(f"{name}: its function gives no draws, so it has no interval.")
         if self.scenario.response.draws == 1:
             found.append("The curves come without uncertainty (one draw): no figure has an interval.")
         return (*found, *self.scenario.notes)

@@ -244,7 +244,7 @@ def _alone(
         data["kpis"][room] = {"difference": sides, "direction": "maximize", "role": "objective"}
     else:
         data["kpis"][name]["role"] = "objective"
-    return type(scenario).from_dict(data, scenario.directory)
+    return scenario.restated(data)
 
 
 def _ratio(scenario: Scenario, name: str) -> list[str | float]:

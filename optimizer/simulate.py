@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -404,12 +404,12 @@ def _parts(scenario: Scenario, simulator: Simulator, plans: Floats, by: str) -> 
 
 
 def kpi_values(scenario: Scenario, leaves: Floats, plans: Floats) -> dict[str, Floats]:
-    """Recompute all KPIs from additive ones.
+    """Recompute all KPIs from additive ones, and functions of the user's own from spend.
 
     Parameters
     ----------
     leaves : (N, D, K) or (N, K)
-        Additive KPIs.
+        Additive KPIs, by draw or their means.
     plans : (N, L) or (N, L, T)
         Spend by line, or by line and period.
 
@@ -422,4 +422,31 @@ def kpi_values(scenario: Scenario, leaves: Floats, plans: Floats) -> dict[str, F
     parts = {name: leaves[..., k] for k, name in enumerate(scenario.tree.leaves)}
     shape = leaves.shape[:-1]
     spend = np.broadcast_to(total.reshape(-1, *[1] * (len(shape) - 1)), shape)
+    for name, own in own_values(scenario, plans, scenario.tree.functions).items():
+        by_draw = own if own.ndim == 2 else own[:, None]
+        parts[name] = np.broadcast_to(by_draw if len(shape) == 2 else by_draw.mean(axis=1), shape)
     return scenario.tree.evaluate({**parts, SPEND: spend})
+
+
+def own_values(scenario: Scenario, plans: Floats, names: Sequence[str]) -> dict[str, Floats]:
+    """Ask functions of the user's own for KPIs of plans.
+
+    Parameters
+    ----------
+    plans : (N, L) or (N, L, T)
+        Spend by line, or by line and period.
+    names : sequence of str
+        The KPIs.
+
+    Returns
+    -------
+    dict
+        By KPI: (N, D), or (N,) where the function gives no draws.
+
+    Raises
+    ------
+    DataError
+        If a function raises an error or returns anything but finite numbers of these shapes.
+    """
+    draws = scenario.response.draws
+    return {name: scenario.functions[name].values(name, plans, scenario.lines, draws) for name in names}

@@ -23,6 +23,7 @@ LAYERS = [
     "decisions",
     "proxies",
     "kpis",
+    "functions",
     "preferences",
     "constraints",
     "rules",

@@ -175,14 +175,12 @@ def only(scenario: Scenario, kpi: str) -> Scenario:
 
     What audits found of proxies is left out: the plan is for comparison, and nobody acts on it.
     """
-    from ..scenario import Scenario as Checked
-
     data = scenario.spec.model_dump(exclude_none=True, exclude={"hash"})
     data["preferences"] = {}
     for name, spec in data["kpis"].items():
         spec["role"] = "objective" if name == kpi else "monitor"
         spec.pop("proxy", None)
-    return Checked.from_dict(data, scenario.directory)
+    return scenario.restated(data)
 
 
 def _outcomes(scenario: Scenario, platform: Plan, business: Plan) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from .box import Box
 from .cells import CellProblem
 from .chance import chance_floors
 from .evolution import INTERRUPTED, LATE, Evolution, Generation, evolve, measured
-from .evolve import EvolveSolver, PlanSearch
+from .evolve import EvolveSolver, PlanSearch, gradients
 from .frontier import MOST_OBJECTIVES, STRICT
 from .local import improve, is_local
 from .outer import LEAST_WEIGHT, Outer, volume, weights
@@ -240,7 +240,10 @@ class _Search:
         return u[worth.argmax(axis=0)]
 
     def _boxed(self) -> Problem:
-        return _problem(self.scenario, Box(self.base, self._table()).ends(self.base))
+        scaled = _problem(self.scenario, Box(self.base, self._table()).ends(self.base))
+        # One count of what functions were asked for.
+        scaled.own = self.base.own
+        return scaled
 
     def _tell(self, done: float) -> None:
         if self.progress is not None:
@@ -306,8 +309,8 @@ class _Search:
             f" ({self.algorithm or 'not begun'}, {self.generations} generations)"
         )
         local = (
-            f"; of {self.polished} improved with exact gradients {self.settled} are local optima: no small change "
-            "betters all objectives at once"
+            f"; of {self.polished} improved with {gradients(base)} {self.settled} are local optima: no small "
+            "change betters all objectives at once"
         )
         if np.isfinite(gap):
             bound = (
@@ -316,7 +319,7 @@ class _Search:
             )
         else:
             bound = "; nothing bounds what is missing"
-        return how + (local if self.polished else "") + bound
+        return how + (local if self.polished else "") + bound + base.own.said(len(base.lower))
 
 
 def _problem(scenario: Scenario, scale: dict[str, tuple[float, float]] | None = None) -> Problem:

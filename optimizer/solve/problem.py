@@ -18,6 +18,7 @@ from ..errors import InfeasibleError, SpecError
 from ..kpis import SPEND, Affine
 from ..preferences import Floor, bound, floor_label, tail_weights
 from ..simulate import Simulator
+from .own import OwnKpis
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -151,6 +152,9 @@ class Problem:
         Box around the polyhedron; finite.
     pinned : (L,) bool
         Lines that must stay at zero.
+    own : OwnKpis
+        Functions of the user's own that its forms count. They come after the additive KPIs wherever those stand:
+        K in all.
     size : (K,)
         KPI units of one step of a scaled effect.
     objectives, floors : tuple of Form
@@ -158,8 +162,8 @@ class Problem:
     curved : str
         The first response that keeps the forms from being concave, in words; empty where all are.
     tangled : str
-        Why nothing bounds the forms line by line, in words: lines that multiply each other's effects. Empty where
-        they add up.
+        Why nothing bounds the forms line by line, in words: lines that multiply each other's effects, or a
+        function of the user's own. Empty where they add up.
     """
 
     def __init__(
@@ -179,12 +183,14 @@ class Problem:
         self.boxed = False
         self.lower, self.upper = self._natural_box()
         self.pinned = self.upper <= BESIDE_ZERO
+        self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
+        rests = frozenset().union(*map(scenario.tree.rests_on, (*scenario.objectives, *self.limits)))
+        self.own = OwnKpis(scenario, [name for name in scenario.tree.functions if name in rests])
         most = self._most(self.upper)
-        self.size = np.where(most > 0, most, 1.0)
+        self.size = np.append(np.where(most > 0, most, 1.0), self._own_sizes())
         self.curved = self.tangled = ""
         ends = scenario.spec.preferences.scale if scale is None else scale
         self.objectives = tuple(self._objective(name, ends.get(name)) for name in scenario.objectives)
-        self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
         self.floors = tuple(self._floor(name, limit) for name, limit in self.limits.items())
 
     def within(self, lower: Floats, upper: Floats) -> Problem:
@@ -203,6 +209,14 @@ class Problem:
         """Each additive KPI's effects at z, mean over draws: (K,) KPI units."""
         most: Floats = self._raw(z)[0].mean(axis=0).sum(axis=1)
         return most
+
+    def _own_sizes(self) -> Floats:
+        """What functions move by, from today's plan to each variable as high as it may be: (F,) KPI units."""
+        if not len(self.own):
+            return np.empty(0)
+        n = len(self.lower)
+        plans = np.where(np.eye(n) > 0, self.upper, self.lower)
+        return self.own.sizes(self.scenario.today, self.plans(np.vstack([self.lower, plans])))
 
     def _natural_box(self) -> tuple[Floats, Floats]:
         scenario = self.scenario
@@ -232,8 +246,21 @@ class Problem:
         beside = self.beside(z)
         if np.any(beside != z):
             slope = self._raw(beside)[1]
+        if len(self.own):
+            # Of a function only the whole is known: it is spread evenly over the lines.
+            whole = self.own.values(self.spend(z)[None])[0][:, :, None]
+            value = np.concatenate([value, np.repeat(whole / len(z), len(z), axis=2)], axis=1)
+            slope = np.concatenate([slope, self.own.slopes(z, self.lower, self.upper, self.plans)], axis=1)
         slope = np.where(self.pinned, 0.0, slope)
         return Effects(value / self.size[:, None], slope / self.size[:, None])
+
+    def outcomes(self, plans: Floats) -> Floats:
+        """Scaled effects of all lines together, of plans (N, n) and by draw: (N, D, K)."""
+        spend = self.plans(plans)
+        found = self.simulator.line_outcomes(spend)
+        if len(self.own):
+            found = np.concatenate([found, self.own.values(spend)], axis=2)
+        return found / self.size
 
     def state(self, z: Floats) -> State:
         """Evaluate every form at z (L,)."""
@@ -246,6 +273,12 @@ class Problem:
         """Currency in the scenario's order, as simulation takes a plan: (L,)."""
         spend = np.empty(len(z))
         spend[self.columns] = z * self.money
+        return spend
+
+    def plans(self, z: Floats) -> Floats:
+        """Currency of many plans (N, n) in the scenario's order, as simulation takes them."""
+        spend = np.empty_like(z)
+        spend[:, self.columns] = z * self.money
         return spend
 
     def scaled(self, spend: Floats) -> Floats:
@@ -264,8 +297,8 @@ class Problem:
 
     def _parts(self, affine: Affine) -> tuple[Floats, float, Floats]:
         leaves = self.scenario.tree.leaves
-        factors = np.array([affine.coefficients.get(name, 0.0) for name in leaves])
-        constants = affine.constant + self.simulator.baseline @ factors
+        factors = np.array([affine.coefficients.get(name, 0.0) for name in (*leaves, *self.own.names)])
+        constants = affine.constant + self.simulator.baseline @ factors[: len(leaves)]
         return factors * self.size, affine.coefficients.get(SPEND, 0.0) * self.money, constants
 
     def _objective(self, name: str, ends: Any) -> Form:
@@ -285,7 +318,7 @@ class Problem:
         else:
             worst, best = float(ends[0]), float(ends[1])
         span = best - worst
-        self._look_for_synergy(name, kpis)
+        self._look_for_tangles(name, kpis)
         self._look_for_curves(name, kpis / span)
         return Form(name, kpis / span, spend / span, (float(constants.mean()) - worst) / span, span, worst)
 
@@ -308,18 +341,33 @@ class Problem:
         kpis, spend, constants = self._parts(affine * (1.0 if rising else -1.0))
         size = float(np.abs(kpis).sum() + abs(spend) + abs(constants.mean())) or 1.0
         label = floor_label(name, limit, rising)
-        self._look_for_synergy(label, kpis)
+        self._look_for_tangles(label, kpis)
         self._look_for_curves(label, kpis)
         tail = None
         if isinstance(limit, Floor):
+            self._check_draws(name)
             tail = limit.cvar if limit.cvar is not None else 1.0 - float(limit.probability or 0.0)
         constants = constants / size
         mean = float(constants.mean())
         return Form(label, kpis / size, spend / size, mean, per_unit / size, 0.0, tail, constants)
 
-    def _look_for_synergy(self, name: str, kpis: Floats) -> None:
-        """Remember the first line that multiplies what another does for a form."""
-        counted = {self.scenario.tree.leaves[k] for k in np.flatnonzero(kpis)}
+    def _check_draws(self, name: str) -> None:
+        """Refuse a measure over draws of a KPI that rests on functions alone which give none."""
+        rests = self.scenario.tree.rests_on(name) - {SPEND}
+        if rests and rests <= self.scenario.functions.keys() and not self.own.by_draw(rests):
+            raise SpecError(
+                f"the function of '{name}' gives no draws, so nothing can be held over them",
+                "bound its value with a number",
+                path=("preferences", "floors", name),
+            )
+
+    def _look_for_tangles(self, name: str, kpis: Floats) -> None:
+        """Remember the first function, or the first line that multiplies what another does, for a form."""
+        leaves = self.scenario.tree.leaves
+        for k, own in enumerate(self.own.names):
+            if kpis[len(leaves) + k] and not self.tangled:
+                self.tangled = f"for '{name}', {own} is a function of the user's own, known by its values alone"
+        counted = {leaves[k] for k in np.flatnonzero(kpis[: len(leaves)])}
         for kpi, giver, taker in self.scenario.response.synergy.pairs:
             if kpi in counted and not self.tangled:
                 self.tangled = f"for '{name}', line '{giver}' multiplies what line '{taker}' does for {kpi}"
@@ -327,7 +375,7 @@ class Problem:
     def _look_for_curves(self, name: str, kpis: Floats) -> None:
         """Remember the first response that makes a form anything but concave."""
         concave = self.scenario.response.concave()[:, self.order]
-        for k in np.flatnonzero(kpis):
+        for k in np.flatnonzero(kpis[: len(concave)]):
             bad = ~self.straight[k] if kpis[k] < 0 else ~concave[k]
             if bad.any() and not self.curved:
                 line = self.scenario.lines[self.order[int(np.argmax(bad))]]
