@@ -51,7 +51,7 @@ def owned(lines: int = 2, kpis: int = 1, name: str = "lift", **kpi: Any) -> dict
     """A scenario whose last KPI is a function, traded against the additive ones."""
     data = make_scenario(lines, kpis, 1)
     data["kpis"][name] = {"function": name, "direction": "maximize", "unit": "points", **kpi}
-    scale = dict.fromkeys(data["kpis"], [0.0, 50.0]) | {name: [0.0, 20.0]}
+    scale = {key: [0.0, 50.0] for key in data["kpis"]} | {name: [0.0, 20.0]}
     data["preferences"] = {"weights": dict.fromkeys(data["kpis"], 1.0), "scale": scale}
     return data
 
@@ -99,7 +99,7 @@ def test_the_order_of_lines_does_not_matter_to_one_that_names_them() -> None:
 
 def test_a_front_with_a_function_is_known_and_keeps_its_promises() -> None:
     scenario = opt.Scenario.from_dict(owned(), functions={"lift": opt.KpiFunction(lifts, many=True)})
-    search = _Search(scenario, opt.Evolution(40, 1200), pick_route, np.inf, None)
+    search = _Search(scenario, opt.Evolution(50, 2000), pick_route, np.inf, None)
     search.run()
     front = search.front(0.01)
     check(front)
