@@ -20,6 +20,7 @@ from .limits import Limits
 from .markup import Block, card
 from .picks import Picks
 from .plan import labelled, plain, records
+from .risk import on_fresh_draws
 from .volumes import dominated_volume, hull_volume, shadows
 
 if TYPE_CHECKING:
@@ -146,6 +147,27 @@ class Front(Picks):
         spend = self.points[spend_columns(self.scenario)].to_numpy(dtype=float)
         lines = len(self.scenario.lines)
         return spend[:, lines:].reshape(len(spend), lines, -1) if self.scenario.free else spend
+
+    @cached_property
+    def fresh(self) -> pd.DataFrame | None:
+        """The points on draws that the search has not seen: KPIs, and ``loss <kpi>`` in its unit.
+
+        See `risk.on_fresh_draws`; None where no draws were held out (``response.held_out``).
+        """
+        return on_fresh_draws(self.scenario, self.plans)
+
+    @cached_property
+    def lost(self) -> float:
+        """Share of the hypervolume that is lost on draws the search has not seen; NaN where none were held out.
+
+        Of the points less their losses; see `fresh`.
+        """
+        if self.fresh is None or self.hypervolume <= 0:
+            return float("nan")
+        names = list(self.scenario.objectives)
+        signs = np.where(self.box["best"] > self.box["worst"], 1.0, -1.0)
+        losses = self.fresh[[f"loss {name}" for name in names]].to_numpy()
+        return 1.0 - self.hypervolume_of(self.points[names].to_numpy() - signs * losses) / self.hypervolume
 
     def exchange(self) -> pd.DataFrame:
         """Return what one KPI costs in another at each point.
@@ -353,6 +375,8 @@ class Front(Picks):
             },
             "certificate": {key: plain(value) for key, value in asdict(self.certificate).items()},
             "hypervolume": self.hypervolume,
+            "fresh": None if self.fresh is None else records(self.fresh.rename_axis("point")),
+            "lost": plain(self.lost),
             "payoff": records(self.payoff.rename_axis("optimised")),
             "points": records(self.points.rename_axis("point")),
         }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .errors import SpecError
 from .plan import Certificate, Plan
 from .preferences import MODES
-from .simulate import Simulator, kpi_values
+from .simulate import Simulator, kpi_means
 
 if TYPE_CHECKING:
     from .front import FrontCertificate
@@ -229,6 +229,6 @@ class Picks:
                 f"objectives are: {', '.join(names)}; lines: {', '.join(lines)}",
             )
         plans = spend[None]
-        leaves = Simulator.of(self.scenario).outcomes(plans).mean(axis=1)
-        values = kpi_values(self.scenario, leaves, plans)
+        leaves = Simulator.of(self.scenario).outcomes(plans)
+        values = kpi_means(self.scenario, leaves, plans)
         return np.array([float(values[name][0]) for name in names])

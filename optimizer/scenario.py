@@ -26,10 +26,12 @@ from .markup import Block, card, figure
 from .preferences import PreferencesSpec
 from .response import ResponseModel
 from .rules import compile_rules
-from .written import ResponseSpec, from_file, from_spec
+from .written import ResponseSpec, from_file, from_spec, without_held_out
 
 Floats = NDArray[np.float64]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+# Share of the draws that are held out where a mean over the worst is an objective, unless told otherwise.
+HELD_OUT = 0.33
 # Functions of the user's own, by the name that KPIs call them.
 Functions = Mapping[str, Callable[[Floats], Any] | KpiFunction]
 
@@ -151,6 +153,8 @@ class Scenario:
         The scenario it is a variant of, whose scale it is on.
     functions : mapping
         Functions of the user's own, by KPI.
+    fresh : ResponseModel or None
+        The same curves by the draws that were held out: no search sees them.
     """
 
     spec: ScenarioSpec
@@ -162,6 +166,7 @@ class Scenario:
     directory: Path
     base: Scenario | None = None
     functions: Mapping[str, KpiFunction] = field(default_factory=dict)
+    fresh: ResponseModel | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, functions: Functions | None = None) -> Scenario:
@@ -265,16 +270,18 @@ class Scenario:
         else:
             model = from_file(spec.response, tree.leaves, names, directory)
             model, notes = at_horizon(model, spec.horizon)
+        spec, model, fresh = _held_out(spec, model, tree, objectives)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
         fitted = model.draws > 1 and "history_sha256" in model.attributes
         own = any(tree.rests_on(name) & made.keys() for name in (*objectives, *spec.preferences.floors))
+        tails = any(name in tree.tails for name in objectives)
         free = spec.flighting == "free"
-        caution = preferences.caution_of(spec.preferences, free, bool(model.synergy), own, fitted)
+        caution = preferences.caution_of(spec.preferences, free, bool(model.synergy), own, tails, fitted)
         stated = spec.preferences.model_copy(update={"caution": caution})
         spec = spec.model_copy(update={"preferences": stated})
         waived = proxies.notes(spec.kpis, objectives)
         notes = (*waived, *spec.notes, *model.notes, *notes, *delay.notes(spec, model), *functions.notes(made))
-        return cls(spec, tree, objectives, model, polyhedron, notes, directory, functions=made)
+        return cls(spec, tree, objectives, model, polyhedron, notes, directory, functions=made, fresh=fresh)
 
     @property
     def name(self) -> str:
@@ -470,6 +477,26 @@ class Scenario:
     def _vary(self, change: variants.Change) -> Scenario:
         data = variants.merged(self.spec.model_dump(exclude_none=True, exclude={"hash"}), change)
         return replace(self.restated(data), base=self)
+
+
+def _held_out(
+    spec: ScenarioSpec, model: ResponseModel, tree: KpiTree, objectives: tuple[str, ...]
+) -> tuple[ScenarioSpec, ResponseModel, ResponseModel | None]:
+    """What is held out of the draws, spelled out in the specification; the draws used, and those that are not."""
+    for name in tree.tails:
+        if model.draws == 1:
+            raise SpecError(
+                "the curves come with one draw, so none is the worst",
+                "take curves from a fitted file",
+                path=("kpis", name, "cvar"),
+            )
+    share = spec.response.held_out
+    if share is None and any(name in tree.tails for name in objectives):
+        share = HELD_OUT
+    if share is None:
+        return spec, model, None
+    said = spec.response.model_copy(update={"held_out": share})
+    return spec.model_copy(update={"response": said}), *without_held_out(model, share)
 
 
 def _shares(spec: ScenarioSpec) -> Floats:

@@ -61,6 +61,7 @@ LAYERS = [
     "amounts",
     "simulate",
     "tables",
+    "risk",
     "plan",
     "volumes",
     "limits",

@@ -195,6 +195,8 @@ class EvolveSolver:
             if kind.curved or kind.scenario.polyhedron.switches is not None:
                 # No route takes floors over the worst draws there; without them the bound is only higher.
                 kind.floors = tuple(form for form in kind.floors if form.tail is None)
+                # Nor means over them: the mean over all draws is nowhere below.
+                kind.objectives = tuple(replace(form, tail=None) for form in kind.objectives)
             found.append((self._solver(kind), bounds))
         return found
 

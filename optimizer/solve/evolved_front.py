@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated, share_missing, spend_columns
-from ..simulate import Simulator, kpi_values
+from ..simulate import Simulator, kpi_means
 from ..versions import versions
 from ..volumes import dominated_volume
 from .box import Box
@@ -336,7 +336,7 @@ def _tables(scenario: Scenario, problem: Problem, z: Floats) -> tuple[pd.DataFra
     names = list(scenario.objectives)
     spend = np.array([problem.spend(plan) for plan in z])
     plans = np.concatenate([spend, scenario.today[None]])
-    values = kpi_values(scenario, Simulator.of(scenario).outcomes(plans).mean(axis=1), plans)
+    values = kpi_means(scenario, Simulator.of(scenario).outcomes(plans), plans)
     kpis = np.column_stack([values[name] for name in names])
     flat = spend.reshape(len(z), -1)
     if scenario.free:

@@ -6,7 +6,7 @@ Because all routes see only these numbers, neither units nor the order of lines 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -162,8 +162,9 @@ class Problem:
     curved : str
         The first response that keeps the forms from being concave, in words; empty where all are.
     tangled : str
-        Why nothing bounds the forms line by line, in words: lines that multiply each other's effects, or a
-        function of the user's own. Empty where they add up.
+        Why nothing bounds the forms line by line, in words: lines that multiply each other's effects, a
+        function of the user's own, or a mean over the worst draws where curves are not concave. Empty where they
+        add up.
     """
 
     def __init__(
@@ -192,6 +193,12 @@ class Problem:
         ends = scenario.spec.preferences.scale if scale is None else scale
         self.objectives = tuple(self._objective(name, ends.get(name)) for name in scenario.objectives)
         self.floors = tuple(self._floor(name, limit) for name, limit in self.limits.items())
+        risky = [form.name for form in self.objectives if form.tail is not None]
+        obstacle = self.curved or (
+            "lines are on or off by rule" if scenario.polyhedron.switches is not None else ""
+        )
+        if risky and obstacle and not self.tangled:
+            self.tangled = f"'{risky[0]}' is a mean over the worst draws, and {obstacle}"
 
     def within(self, lower: Floats, upper: Floats) -> Problem:
         """Return the problem with other bounds on scaled spend, (L,) each, beside those of the polyhedron."""
@@ -303,10 +310,11 @@ class Problem:
 
     def _objective(self, name: str, ends: Any) -> Form:
         scenario = self.scenario
-        affine = scenario.tree.affine(name)
+        of, tail = scenario.tree.tails.get(name, (name, None))
+        affine = scenario.tree.affine(of)
         if affine is None:
             raise SpecError(
-                f"'{name}' is a ratio or product: it cannot be optimised by itself",
+                f"'{of}' is a ratio or product: it cannot be optimised by itself",
                 "optimise its parts, and bound it under preferences.floors",
                 path=("kpis", name),
             )
@@ -320,11 +328,27 @@ class Problem:
         span = best - worst
         self._look_for_tangles(name, kpis)
         self._look_for_curves(name, kpis / span)
-        return Form(name, kpis / span, spend / span, (float(constants.mean()) - worst) / span, span, worst)
+        if tail is not None:
+            self._check_draws(name, ("kpis", name, "cvar"))
+        by_draw = None if tail is None else (constants - worst) / span
+        mean = (float(constants.mean()) - worst) / span
+        return Form(name, kpis / span, spend / span, mean, span, worst, tail, by_draw)
 
-    def _floor(self, name: str, limit: float | Floor) -> Form:
+    def _floor(self, name: str, limit: float | Floor, toward: str | None = None) -> Form:
         tree = self.scenario.tree
-        rising = self.scenario.spec.kpis[name].direction == "maximize"
+        if name in tree.tails:
+            if isinstance(limit, Floor):
+                raise SpecError(
+                    f"'{name}' is a mean over the worst draws already",
+                    "bound it with a number",
+                    path=("preferences", "floors", name),
+                )
+            of, share = tree.tails[name]
+            form = self._floor(of, Floor(value=limit, cvar=share), name)
+            return replace(
+                form, name=floor_label(name, limit, self.scenario.spec.kpis[name].direction == "maximize")
+            )
+        rising = self.scenario.spec.kpis[toward or name].direction == "maximize"
         affine, sides = tree.affine(name), tree.ratio(name)
         per_unit = 1.0
         if affine is None and sides is not None and not (isinstance(limit, Floor) and limit.cvar):
@@ -345,20 +369,20 @@ class Problem:
         self._look_for_curves(label, kpis)
         tail = None
         if isinstance(limit, Floor):
-            self._check_draws(name)
+            self._check_draws(name, ("preferences", "floors", name))
             tail = limit.cvar if limit.cvar is not None else 1.0 - float(limit.probability or 0.0)
         constants = constants / size
         mean = float(constants.mean())
         return Form(label, kpis / size, spend / size, mean, per_unit / size, 0.0, tail, constants)
 
-    def _check_draws(self, name: str) -> None:
+    def _check_draws(self, name: str, path: tuple[str, ...]) -> None:
         """Refuse a measure over draws of a KPI that rests on functions alone which give none."""
         rests = self.scenario.tree.rests_on(name) - {SPEND}
         if rests and rests <= self.scenario.functions.keys() and not self.own.by_draw(rests):
             raise SpecError(
-                f"the function of '{name}' gives no draws, so nothing can be held over them",
+                f"the function of '{name}' gives no draws, so nothing holds over them",
                 "bound its value with a number",
-                path=("preferences", "floors", name),
+                path=path,
             )
 
     def _look_for_tangles(self, name: str, kpis: Floats) -> None:
