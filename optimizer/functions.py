@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,15 +85,18 @@ class KpiFunction:
     def text(self) -> str | None:
         """Its source; None where there is none, as for what was typed into a console."""
         try:
-            return textwrap.dedent(inspect.getsource(self._python))
+            found = textwrap.dedent(inspect.getsource(self._python))
         except (OSError, TypeError):
             return None
+        # Where code was made from a text the file it is said to be of may say something else.
+        name = self._python.__name__
+        return found if ("lambda" if name == "<lambda>" else f"def {name}") in found else None
 
     @cached_property
     def sha256(self) -> str:
         """Hash of what it computes."""
-        function, code = self._python, self._python.__code__
-        body = self.text or [code.co_code.hex(), [repr(each) for each in code.co_consts], code.co_names]
+        function = self._python
+        body = self.text or _bytecode(function.__code__)
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
         said = [body, function.__defaults__, function.__kwdefaults__, cells, self.many, self.lines]
         return hashlib.sha256(json.dumps(said, default=_plain, sort_keys=True).encode()).hexdigest()
@@ -272,6 +276,17 @@ def check_sent(functions: Mapping[str, KpiFunction]) -> None:
                 "define it at the top of a module that can be imported, or ask for workers=1",
                 path=("kpis", kpi, "function"),
             ) from None
+
+
+def _bytecode(code: CodeType) -> list[Any]:
+    """What code does, as plain data."""
+    consts = [_bytecode(each) if isinstance(each, CodeType) else _written(each) for each in code.co_consts]
+    return [code.co_code.hex(), consts, code.co_names]
+
+
+def _written(value: Any) -> str:
+    """A constant in words; sets in one order."""
+    return str(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
 
 
 def _plain(value: Any) -> Any:

@@ -218,12 +218,11 @@ class Problem:
         return most
 
     def _own_sizes(self) -> Floats:
-        """What functions move by, from today's plan to each variable as high as it may be: (F,) KPI units."""
+        """What functions move by, from today's plan half-way to each variable alone: (F,) KPI units."""
         if not len(self.own):
             return np.empty(0)
-        n = len(self.lower)
-        plans = np.where(np.eye(n) > 0, self.upper, self.lower)
-        return self.own.sizes(self.scenario.today, self.plans(np.vstack([self.lower, plans])))
+        alone = np.diag(self.upper)[~self.pinned]
+        return self.own.sizes(self.scenario.today, self.plans(0.5 * (self.scaled(self.scenario.today) + alone)))
 
     def _natural_box(self) -> tuple[Floats, Floats]:
         scenario = self.scenario
