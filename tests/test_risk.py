@@ -11,6 +11,7 @@ from conftest import make_model, make_scenario, scenario_on_file
 from test_evolved_front import check, kpis_of
 
 import optimizer as opt
+from optimizer.changes import evidence
 from optimizer.curves import FAMILIES
 from optimizer.response import ResponseModel
 from optimizer.simulate import Simulator
@@ -88,16 +89,18 @@ def test_fresh_draws_tell_what_is_lost(tmp_path: Path) -> None:
     used, fresh = front.scenario.response, front.scenario.fresh
     assert (used.draws, fresh.draws) == (41, 19)
     assert not np.isin(fresh.scale[:, 0, 0], used.scale[:, 0, 0]).any()
-    # By hand: today's and the plans' means, and means over the worst, on either half.
-    by_hand = []
-    for model in (used, fresh):
-        whole = opt.ResponseModel(**{name: getattr(model, name) for name in model.__dataclass_fields__})
-        on_file = scenario_on_file(tmp_path / str(model.draws), whole) if _folder(tmp_path, model) else None
-        draws = Simulator.of(on_file).outcomes(np.vstack([front.plans, front.scenario.today]))[:, :, 0]
-        by_hand.append(draws.mean(axis=1))
-    gains = [each[:-1] - each[-1] for each in by_hand]
-    assert front.fresh["kpi0"].to_numpy() == pytest.approx(by_hand[1][:-1])
+    # By hand: what plans gain over today's, on either part of the draws.
+    both = np.vstack([front.plans, front.scenario.today])
+    means = []
+    for name, model in (("used", used), ("fresh", fresh)):
+        (tmp_path / name).mkdir()
+        on_file = scenario_on_file(tmp_path / name, model)
+        means.append(Simulator.of(on_file).outcomes(both)[:, :, 0].mean(axis=1))
+    gains = [each[:-1] - each[-1] for each in means]
+    assert front.fresh["kpi0"].to_numpy() == pytest.approx(means[1][:-1])
     assert front.fresh["loss kpi0"].to_numpy() == pytest.approx(gains[0] - gains[1], abs=1e-9)
+    # Nobody pairs the draws of one part with all of them.
+    assert evidence(front.scenario) != evidence(scenario)
     assert np.isfinite(front.lost)
     assert "19 draws that no search has seen it loses" in front.certificate.why
     assert front.to_dict()["fresh"][0].keys() >= {"kpi0", f"loss {RISK}"}
@@ -107,11 +110,6 @@ def test_fresh_draws_tell_what_is_lost(tmp_path: Path) -> None:
     again = opt.Front.load(tmp_path / "front.json")
     assert again.fresh.equals(front.fresh)
     assert again.scenario.spec.response.held_out == front.scenario.spec.response.held_out == 0.33
-
-
-def _folder(directory: Path, model: ResponseModel) -> bool:
-    (directory / str(model.draws)).mkdir()
-    return True
 
 
 def test_s_shapes_are_searched_under_the_bound_of_means(tmp_path: Path) -> None:
