@@ -124,14 +124,13 @@ def test_a_front_with_a_function_is_known_and_keeps_its_promises() -> None:
 def test_the_same_seed_finds_the_same_front_and_goes_on_from_any_generation(tmp_path: Path) -> None:
     given = {"lift": opt.KpiFunction(lifts, many=True)}
     scenario = opt.Scenario.from_dict(owned(), functions=given)
-    whole = opt.frontier(scenario, search=SMALL)
-    file = tmp_path / "checkpoint"
+    kept: dict[str, Any] = {"population": 12, "evaluations": 84, "checkpoint": tmp_path / "checkpoint"}
+    whole = opt.frontier(scenario, search=opt.Evolution(12, 84))
 
     def stop(at: evolution.Generation) -> None:
         if at.number == 3:
             raise KeyboardInterrupt
 
-    kept = {"population": 20, "evaluations": 200, "checkpoint": file}
     assert "interrupted" in opt.frontier(scenario, search=opt.Evolution(**kept, report=stop)).certificate.ended
     assert opt.frontier(scenario, search=opt.Evolution(**kept)).points.equals(whole.points)
     other = opt.Scenario.from_dict(owned(), functions={"lift": opt.KpiFunction(lambda x: 2 * lifts(x), many=True)})
@@ -153,7 +152,7 @@ def test_rules_and_floors_are_kept() -> None:
     data["kpis"]["cost_of_even"] = {"ratio": ["spend", "even"], "direction": "minimize"}
     data["preferences"]["floors"] = {"cost_of_even": 1000 / 60.0}
     scenario = opt.Scenario.from_dict(data, functions={"even": evenness})
-    front = opt.frontier(scenario, search=SMALL, time_limit=4.0)
+    front = opt.frontier(scenario, search=SMALL, time_limit=2.0)
     check(front)
     assert front.points["even"].min() >= 60.0 * (1 - 1e-9)
 
@@ -201,7 +200,7 @@ def test_free_flighting_gives_spend_by_line_and_period() -> None:
     rises = problem.state(z).rises[1] * problem.objectives[1].unit / problem.money
     by_hand = (0.5 / np.sqrt(0.125 * problem.money) / np.tile(np.arange(1, 5), 2))[np.argsort(np.argsort(z))]
     assert rises == pytest.approx(by_hand, rel=1e-5)
-    front = opt.frontier(scenario, search=SMALL, time_limit=3.0)
+    front = opt.frontier(scenario, search=SMALL, time_limit=2.0)
     check(front)
     assert set(seen) == {(2, 4)}
     best = front.spend(int(front.points["early"].argmax())).sum()

@@ -18,7 +18,6 @@ from optimizer.simulate import Simulator
 from optimizer.solve.problem import Goal, Problem
 from optimizer.solve.relaxed import relaxed
 
-SMALL = opt.Evolution(population=20, evaluations=200)
 RISK = "kpi0, worst 0.1"
 
 
@@ -84,7 +83,7 @@ def test_the_certified_front_is_the_known_one(tmp_path: Path) -> None:
 
 
 def test_fresh_draws_tell_what_is_lost(tmp_path: Path) -> None:
-    scenario = scenario_on_file(tmp_path, doubtful())
+    scenario = scenario_on_file(tmp_path, doubtful(2))
     front = opt.frontier(scenario, risk={"kpi0": 0.1}, tolerance=0.05)
     used, fresh = front.scenario.response, front.scenario.fresh
     assert (used.draws, fresh.draws) == (41, 19)
@@ -123,8 +122,6 @@ def test_s_shapes_are_searched_under_the_bound_of_means(tmp_path: Path) -> None:
     assert front.hypervolume >= 0.99 * front.hypervolume_of(known)
     assert (front.steps(known) @ front.limits.weights.T <= front.limits.levels + 1e-6).all()
     assert front.certificate.bound >= front.hypervolume_of(known)
-    again = opt.frontier(scenario, risk={"kpi0": 0.1}, search=opt.Evolution(40, 1200))
-    assert again.points.equals(front.points)
 
 
 def test_slopes_and_relaxed_problem(tmp_path: Path) -> None:
