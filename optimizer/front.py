@@ -20,7 +20,7 @@ from .limits import Limits
 from .markup import Block, card
 from .picks import Picks
 from .plan import labelled, plain, records
-from .risk import on_fresh_draws
+from .risk import lost_words, on_fresh_draws
 from .volumes import dominated_volume, hull_volume, shadows
 
 if TYPE_CHECKING:
@@ -355,6 +355,8 @@ class Front(Picks):
         current = self.current.to_frame().T.rename_axis("").set_axis(["today"])
         points = Block("Plans: KPIs and spend", self.points.rename_axis("point"))
         blocks = [Block("Payoff table", payoff), Block("Today", current), points]
+        if self.scenario.fresh is not None:
+            lines.append(f"On draws that no search has seen it {lost_words(self.lost)} of its hypervolume.")
         return card(f"Front: {self.scenario.name}", lines, blocks)
 
     def to_dict(self) -> dict[str, Any]:

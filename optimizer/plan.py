@@ -15,7 +15,7 @@ from .constraints import MAX_IN_PERIOD
 from .markup import Block, card
 from .preferences import Floor, bound, floor_label, measure
 from .risk import on_fresh_draws
-from .simulate import Simulator, kpi_means, kpi_values
+from .simulate import Simulator, kpi_means, kpi_values, without_draws
 
 if TYPE_CHECKING:
     from .scenario import Scenario
@@ -159,11 +159,8 @@ class Plan:
         return row | {"unit": kpi.unit, "direction": kpi.direction or "", "role": self.scenario.role(name)}
 
     def without_draws(self, name: str) -> bool:
-        """Whether a KPI has one value for all draws: a mean over the worst, or a function's that gives none."""
-        if name in self.scenario.tree.tails:
-            return True
-        rests = bool(self.scenario.tree.rests_on(name) & self.scenario.functions.keys())
-        return rests and bool(np.all(np.ptp(self._by_draw[name], axis=1) == 0))
+        """Whether a KPI has one value for all draws, and so no interval; see `simulate.without_draws`."""
+        return without_draws(self.scenario, name, self._by_draw[name])
 
     @cached_property
     def marginal(self) -> Floats:

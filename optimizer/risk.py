@@ -86,3 +86,8 @@ def on_fresh_draws(scenario: Scenario, plans: Floats) -> pd.DataFrame | None:
     gained = [each.iloc[:-1] - each.iloc[-1] for each in values]
     signs = [-1.0 if scenario.spec.kpis[name].direction == "minimize" else 1.0 for name in used]
     return pd.concat([fresh.iloc[:-1], ((gained[0] - gained[1]) * signs).add_prefix("loss ")], axis=1)
+
+
+def lost_words(share: float) -> str:
+    """Return what a front loses, a share, or gains, where it is negative, in words."""
+    return f"{'gains' if share < 0 else 'loses'} {100 * abs(share):.2g} %"

@@ -470,6 +470,17 @@ def _computed(scenario: Scenario, leaves: Floats, plans: Floats, own: Mapping[st
     return scenario.tree.evaluate({**parts, SPEND: spend})
 
 
+def without_draws(scenario: Scenario, name: str, draws: Floats) -> bool:
+    """Whether a KPI, of plans and by draw (N, D), has one value for all draws and so no interval.
+
+    Means over the worst draws have, and what rests on functions of the user's own that give no draws.
+    """
+    if name in scenario.tree.tails:
+        return True
+    rests = bool(scenario.tree.rests_on(name) & scenario.functions.keys())
+    return rests and bool(np.all(np.ptp(draws, axis=1) == 0))
+
+
 def own_values(scenario: Scenario, plans: Floats, names: Sequence[str]) -> dict[str, Floats]:
     """Ask functions of the user's own for KPIs of plans.
 

@@ -13,7 +13,10 @@ from test_evolved_front import check, kpis_of
 import optimizer as opt
 from optimizer.changes import evidence
 from optimizer.curves import FAMILIES
+from optimizer.report.formats import front_proof
+from optimizer.report.points import point_outcomes
 from optimizer.response import ResponseModel
+from optimizer.risk import lost_words
 from optimizer.simulate import Simulator
 from optimizer.solve.problem import Goal, Problem
 from optimizer.solve.relaxed import relaxed
@@ -101,7 +104,9 @@ def test_fresh_draws_tell_what_is_lost(tmp_path: Path) -> None:
     # Nobody pairs the draws of one part with all of them.
     assert evidence(front.scenario) != evidence(scenario)
     assert np.isfinite(front.lost)
-    assert "19 draws that no search has seen it loses" in front.certificate.why
+    assert "19 draws that no search has seen it" in front.certificate.why
+    assert lost_words(front.lost) in front_proof(front.to_dict()["certificate"], 9, front.lost)
+    assert all(row[RISK]["low"] is None and row["kpi0"]["low"] is not None for row in point_outcomes(front))
     assert front.to_dict()["fresh"][0].keys() >= {"kpi0", f"loss {RISK}"}
     picked = front.pick(weights={"kpi0": 1.0, RISK: 1.0})
     assert picked.fresh.loc["kpi0", "fresh"] in front.fresh["kpi0"].to_numpy()

@@ -220,12 +220,14 @@ def frontier(
 
 def _lost(front: Front) -> str:
     """What the front loses on draws that the search has not seen, in words."""
+    from ..risk import lost_words
+
     if front.fresh is None or front.scenario.fresh is None:
         return ""
     span = (front.box["best"] - front.box["worst"]).abs()
     losses = [f"{name} {100 * front.fresh[f'loss {name}'].mean() / span[name]:.2g} %" for name in span.index]
     return (
-        f"; on {front.scenario.fresh.draws} draws that no search has seen it loses {100 * front.lost:.2g} % of "
+        f"; on {front.scenario.fresh.draws} draws that no search has seen it {lost_words(front.lost)} of "
         f"its hypervolume, and its plans on average lose of what a KPI ranges over: {', '.join(losses)}"
     )
 
