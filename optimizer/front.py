@@ -31,8 +31,9 @@ Guarantee = Literal["global", "none"]
 
 # Boxes of two fronts that differ by less, in steps, are the same.
 SAME_BOX = 1e-9
-# A plan this close under a proven half-space, in steps, is as good as best for its weights.
-SUPPORTED = 1e-3
+# A plan this close under a proven half-space, in steps, is as good as best for its weights: at least and at most,
+# between them the front's own gap.
+SUPPORTED = (1e-3, 1e-2)
 # With less weight than this share on a KPI there is no rate between it and another.
 SMALLEST_WEIGHT = 1e-4
 
@@ -172,9 +173,9 @@ class Front(Picks):
     def exchange(self) -> pd.DataFrame:
         """Return what one KPI costs in another at each point.
 
-        Rates are those of the weights for which the point is proven best but for a thousandth of the box: the
-        normal of the nearest proven half-space, the mean where several are as near. They are no differences
-        between neighbours.
+        Rates are those of the weights for which the point is proven best but for a thousandth of the box, or for
+        the front's own gap where that is wider, up to a hundredth: the normal of the nearest proven half-space,
+        the mean where several are as near. They are no differences between neighbours.
 
         Returns
         -------
@@ -188,9 +189,9 @@ class Front(Picks):
         pairs = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
         named = [(names[i], names[j]) for i, j in pairs]
         columns = pd.MultiIndex.from_tuples(named, names=["give", "get"])
-        rows = []
+        rows, within = [], float(np.clip(np.nan_to_num(self.certificate.gap), *SUPPORTED))
         for y in self.steps(self.points[names]):
-            weights = None if self.limits is None else self.limits.normal(y, SUPPORTED)
+            weights = None if self.limits is None else self.limits.normal(y, within)
             worth = np.full(len(names), np.nan)
             if weights is not None:
                 worth = np.where(weights >= SMALLEST_WEIGHT, weights, np.nan) / size

@@ -343,8 +343,8 @@ class Plan:
         }
 
     def _flighting(self) -> dict[str, Any] | None:
-        """First days of the periods, and spend by line in each, where the plan chose it."""
-        if not self.scenario.free:
+        """First days of the periods, and spend by line in each, where it was chosen or shares are stated."""
+        if self.scenario.spec.flighting == "flat":
             return None
         spend = {line: [float(value) for value in row] for line, row in self.by_period.iterrows()}
         return {"periods": self.scenario.spec.horizon.starts, "spend": spend}

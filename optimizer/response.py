@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from .synergy import Synergy
 FORMAT = "campaign-optimizer response 1"
 # The parameters that differ from draw to draw, in the order in which a curve and an adstock give theirs.
 BY_DRAW = ("scale", "first", "second", "rate", "spread", "bend")
+# Files read last whose models are held.
+KEPT = 4
 CELL = ("kpi", "line")
 VARIABLES = {
     "family": CELL,
@@ -295,26 +298,19 @@ class ResponseModel:
 
 
 def load(path: str | Path) -> ResponseModel:
-    """Read a response file written by `ResponseModel.save`.
+    """Read a response file written by `ResponseModel.save`; while it stays as it is, once.
 
     Raises
     ------
     DataError
         If the file is missing, is not such a file, lacks a variable, or holds impossible numbers.
     """
-    import h5py
-    import xarray as xr
-
     path = Path(path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise DataError(what, "name a file made with 'campaign-optimizer fit'", file=str(path))
     try:
-        # h5py first: it refuses what is no HDF5 file without leaving half-made objects behind.
-        with h5py.File(path, "r") as file:
-            file.visit(lambda name: None)
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            return _from_dataset(dataset.load())
+        return _read(path, file_hash(path))
     except DataError as error:
         error.file, error.hint = str(path), error.hint or "make the file anew with 'campaign-optimizer fit'"
         raise
@@ -323,6 +319,19 @@ def load(path: str | Path) -> ResponseModel:
         raise DataError(
             f"not a response file: {first}", "make it with 'campaign-optimizer fit'", file=str(path)
         ) from None
+
+
+@lru_cache(maxsize=KEPT)
+def _read(path: Path, _content: str) -> ResponseModel:
+    """Read a file, of which many scenarios may be variants; its hash tells whether it changed."""
+    import h5py
+    import xarray as xr
+
+    # h5py first: it refuses what is no HDF5 file without leaving half-made objects behind.
+    with h5py.File(path, "r") as file:
+        file.visit(lambda name: None)
+    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        return _from_dataset(dataset.load())
 
 
 def _from_dataset(dataset: Any) -> ResponseModel:

@@ -39,6 +39,20 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+# Files that take longest begin, so that no process is left alone with one at the end.
+LONGEST = (
+    *("flighting", "kernels_synergy", "evolved_front", "evidence_fit", "audit_experiments", "kernels_search"),
+    *("batch_files", "evidence_forecast", "batch", "readme", "report_large", "compare", "conjura", "cli"),
+    "chance",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; each keeps the order of its tests."""
+    rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 def make_scenario(
     lines: int = 3,
     kpis: int = 1,

@@ -34,10 +34,10 @@ def panel(
     treated = np.arange(units) < units // 2
     values[np.ix_(treated, np.arange(before + during) >= before)] += lift
     values[treated] += drift * np.arange(before + during)
-    days = [START + timedelta(days=t - before) for t in range(before + during)]
-    wide = pd.DataFrame(values.T, index=days, columns=[f"u{i}" for i in range(units)])
-    rows = wide.rename_axis("date").reset_index().melt("date", var_name="unit")
-    return rows, [f"u{i}" for i in np.flatnonzero(treated)]
+    days = pd.date_range(START - timedelta(days=before), periods=before + during)
+    names = np.array([f"u{i}" for i in range(units)])
+    columns = {"date": np.tile(days, units), "unit": np.repeat(names, len(days)), "value": values.reshape(-1)}
+    return pd.DataFrame(columns), [f"u{i}" for i in np.flatnonzero(treated)]
 
 
 def test_planted_lift_lies_in_its_interval_and_is_found_as_often_as_planned() -> None:
@@ -60,7 +60,8 @@ def test_by_level_it_is_welch_on_changes() -> None:
     rows, treated = panel(np.random.default_rng(1), lift=2.0)
     found = experiments.difference_in_differences(rows, treated, START, START + timedelta(days=19))
     wide = rows.pivot_table(index="unit", columns="date", values="value")
-    change = wide.loc[:, wide.columns >= START].mean(axis=1) - wide.loc[:, wide.columns < START].mean(axis=1)
+    before = wide.columns < pd.Timestamp(START)
+    change = wide.loc[:, ~before].mean(axis=1) - wide.loc[:, before].mean(axis=1)
     inside = change.index.isin(treated)
     assert found.effect.value == pytest.approx(change[inside].mean() - change[~inside].mean())
     welch = ttest_ind(change[inside], change[~inside], equal_var=False)
@@ -157,6 +158,7 @@ def test_faults_of_panels() -> None:
     end = START + timedelta(days=19)
     for bad, given, words in (
         (rows.iloc[1:], treated, "lacks some"),
+        (rows.assign(value=rows["value"].where(rows["unit"] != "u3")), treated, "'u3' lacks some"),
         (pd.concat([rows, rows.iloc[:1]]), treated, "two rows"),
         (rows, [*treated, "nowhere"], "no unit"),
         (rows, treated[:2], "at least"),

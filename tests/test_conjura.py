@@ -12,10 +12,17 @@ HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "shared" / "data" / "conjura" / "weekly.parquet"
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the brand's history is not here")
-def test_fit_and_plan_next_quarter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fitted, out = tmp_path / "fitted", tmp_path / "out"
-    assert main(["fit", str(DATA), "--config", str(HERE / "conjura" / "fit.yaml"), "--out", str(fitted)]) == 0
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not DATA.exists():
+        pytest.skip("the brand's history is not here")
+    out = tmp_path_factory.mktemp("brand") / "fitted"
+    assert main(["fit", str(DATA), "--config", str(HERE / "conjura" / "fit.yaml"), "--out", str(out)]) == 0
+    return out
+
+
+def test_fit_and_plan_next_quarter(fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
     shutil.copy(HERE / "conjura" / "scenario.yaml", fitted)
     assert main(["plan", str(fitted / "scenario.yaml"), "--out", str(out)]) == 0, capsys.readouterr().err
     plan = json.loads((out / "plan.json").read_text())
@@ -33,10 +40,8 @@ def test_fit_and_plan_next_quarter(tmp_path: Path, capsys: pytest.CaptureFixture
         assert words in said
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the brand's history is not here")
-def test_spend_beyond_the_observed_is_marked(tmp_path: Path) -> None:
-    fitted, out = tmp_path / "fitted", tmp_path / "out"
-    assert main(["fit", str(DATA), "--config", str(HERE / "conjura" / "fit.yaml"), "--out", str(fitted)]) == 0
+def test_spend_beyond_the_observed_is_marked(fitted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     text = (HERE / "conjura" / "scenario.yaml").read_text()
     text = text.replace("current: 0, change: free, max: 2000", "current: 0, change: free, min: 26000, max: 26000")
     (fitted / "scenario.yaml").write_text(text)

@@ -119,7 +119,7 @@ def for_twin(scenario: opt.Scenario, spend: np.ndarray, k: int, d: int) -> dict[
 
 
 @given(scenarios())
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_late_effects_agree_with_their_twin(scenario):
     simulator, periods = Simulator.of(scenario), scenario.spec.horizon.periods
     spend = np.array([100.0, 200.0, 300.0])

@@ -80,7 +80,7 @@ def shares(found: Fit, kpi: str = "sales") -> pd.DataFrame:
 
 def test_true_effects_lie_in_their_intervals() -> None:
     inside, errors = [], []
-    for seed in range(12):
+    for seed in range(8):
         history, truth = simulate(seed)
         found = shares(fit(history, spec_of()))
         inside += list((found["low"] <= truth) & (truth <= found["high"]))
@@ -397,7 +397,7 @@ def test_budgets_that_follow_demand_leave_doubt() -> None:
     """With the doubt, intervals hold the truth as often as promised; without it they do not."""
     inside: dict[float, list[bool]] = {0.0: [], 1.0: []}
     for chasing in inside:
-        for seed in range(10):
+        for seed in range(6):
             world = planned_world(seed, chase=1.0, push=0.5, together=0.5, chasing=chasing)
             found = shares(fit(world.history, world.spec))
             inside[chasing] += list((found["low"] <= world.shares) & (world.shares <= found["high"]))

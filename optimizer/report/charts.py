@@ -85,7 +85,7 @@ def _curve_figure(currency: str, row: Row) -> Figure:
 
 
 def flighting_chart(view: View) -> list[Figure]:
-    """Draw when each line spends, the darker the more of its largest period; none where periods are fixed."""
+    """Draw when each line spends, the darker the more of its largest period; none where all are alike."""
     import altair as alt
 
     if not view.flighting:

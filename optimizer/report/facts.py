@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..explain import Explanation
 from ..plan import Plan
 from ..recommend import recommend
 from . import robustness, states
@@ -14,15 +15,16 @@ from .worth import line_worth
 Row = dict[str, Any]
 
 
-def plan_facts(plan: Plan) -> Row:
+def plan_facts(plan: Plan, explanation: Explanation | None) -> Row:
     """Return effects and worth by line, robustness, KPI states, segments, the decision, spend by period."""
+    implied = None if explanation is None else explanation.plan
     today = today_as_plan(plan)
     decision = recommend(plan.scenario, plan).to_dict()
     budget = plan.scenario.spec.constraints.budget.amount
     spent = float(plan.totals.sum())
     return {
         "effects": line_effects(plan),
-        "worth": line_worth(plan, today),
+        "worth": line_worth(plan, today, implied),
         "robustness": robustness.by_kpi(plan, today),
         "regret": robustness.regret(plan, {"plan": plan.spend, "today": today.spend}),
         "targets": states.targets(plan),

@@ -23,7 +23,7 @@ def plan_files(view: View, directory: Path, charts: Charts | None = None) -> dic
         "plan.xlsx": plan_workbook(view),
         "scenario.resolved.yaml": resolved_text(found.scenario, directory),
     }
-    if found.scenario.free:
+    if found.scenario.spec.flighting != "flat":
         files["flighting.csv"] = csv_text(found.by_period.set_axis(found.scenario.spec.horizon.starts, axis=1))
     if front is not None and view.front_data is not None:
         files["front.json"] = json_text(view.front_data)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from ..audit.scorecard import of_plan
 from ..explain import Explanation
 from ..front import Front
@@ -63,7 +65,7 @@ class View:
             "scale": self._scale(),
             "outlook": self.outlook,
             "scorecard": list(of_plan(self.plan).rows),
-            **plan_facts(self.plan),
+            **plan_facts(self.plan, self.explanation),
             "versions": versions(),
         }
 
@@ -208,7 +210,7 @@ class View:
 
     @cached_property
     def flighting(self) -> list[Row]:
-        """Lines with their ``spend`` in every period and its ``peak``, where the plan chose it; else nothing."""
+        """Lines with their ``spend`` in every period and its ``peak``; nothing where it is the same in all."""
         found = self.data["flighting"]
         if found is None:
             return []
@@ -316,6 +318,17 @@ class View:
         return found
 
     @property
+    def states_worth(self) -> bool:
+        """Whether the stated trade-off itself says what each objective is worth: not by targets or priorities."""
+        return self.scenario.spec.preferences.mode not in ("targets", "priorities")
+
+    @property
+    def implied_weights(self) -> str:
+        """The weights for which the plan is the best one, in words."""
+        weights = None if self.explanation is None else self.explanation.plan.weights
+        return "" if weights is None else _shares(weights)
+
+    @property
     def implied(self) -> list[str]:
         """What the objectives exchange for at the plan, and what today's plan says of the trade-off."""
         if self.explanation is None or len(self.scenario.objectives) < 2:
@@ -334,8 +347,9 @@ class View:
             gains = " and ".join(f"{formats.number(gain)} of {name}" for name, gain in today.gain.items())
             found.append(f"Today's plan is beaten on every objective: {gains} can be had at once (proven).")
         elif today.weights is not None:
-            shares = ", ".join(f"{name} {formats.percent(w)}" for name, w in today.weights.items())
-            found.append(f"Today's plan would be the best one for weights of {shares} on this scale.")
+            found.append(
+                f"Today's plan would be the best one for weights of {_shares(today.weights)} on this scale."
+            )
         elif today.unsupported:
             found.append("No plan is ahead of today's on every objective, but it is the best one for no weights.")
         else:
@@ -355,6 +369,10 @@ class View:
         return formats.front_proof(
             self.front_data["certificate"], len(self.front_data["points"]), self.front_data["lost"]
         )
+
+
+def _shares(weights: pd.Series) -> str:
+    return ", ".join(f"{name} {formats.percent(w)}" for name, w in weights.items())
 
 
 def _verdict(outcome: Row) -> str:

@@ -1,4 +1,4 @@
-"""Why a line gains or gives: what its next money is worth in the plan's own measure, today and under the plan."""
+"""Why a line gains or gives: what its next money is worth in its trade-off, today and under the plan."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..explain import ImpliedTradeoff
 from ..plan import Plan, plain
 from ..simulate import Simulator, kpi_means
 from .effects import PER
@@ -20,19 +21,20 @@ NO_MOVE = 1e-6
 MORE, LESS = "its next money is worth more than elsewhere", "its next money is worth less than elsewhere"
 
 
-def line_worth(plan: Plan, today: Plan) -> list[Row]:
+def line_worth(plan: Plan, today: Plan, implied: ImpliedTradeoff | None) -> list[Row]:
     """Return what the next 1,000 on each line is worth, and why its spend changes.
 
     Worth is on the stated scale or in the unit of the objective, whatever the certificate measures in: the slope
-    of the expected KPIs, derived ones included, each weighed as stated.
+    of the expected KPIs, derived ones included, each weighed as stated; under targets and priorities by the
+    weights ``implied``, those for which the plan is the best one.
 
     Returns
     -------
     list of dict
-        ``line``, ``current`` and ``plan`` (worth of the next 1,000), ``reason``. Empty where the trade-off gives
-        money no single worth (targets, priorities).
+        ``line``, ``current`` and ``plan`` (worth of the next 1,000), ``reason``. Empty where no trade-off
+        gives money a single worth.
     """
-    weighed = worth(plan)
+    weighed = worth(plan) or _implied(implied)
     if weighed is None:
         return []
     before, after = (_slopes(each, weighed) for each in (today, plan))
@@ -46,6 +48,14 @@ def line_worth(plan: Plan, today: Plan) -> list[Row]:
             reason = "as today: " + ("its limits hold it" if row["stopped_by"] else "no move of it gains anything")
         rows.append({"line": line, "current": plain(before[place]), "plan": plain(after[place]), "reason": reason})
     return rows
+
+
+def _implied(tradeoff: ImpliedTradeoff | None) -> dict[str, float] | None:
+    """What one more unit of each objective counts for under implied weights."""
+    if tradeoff is None or tradeoff.weights is None:
+        return None
+    ends = tradeoff.scale
+    return {str(name): float(w) / (ends[name][1] - ends[name][0]) for name, w in tradeoff.weights.items()}
 
 
 def _shared(plan: Plan) -> bool:

@@ -110,6 +110,19 @@ class Tangent:
         """The other tangents at zero spend: (V,)."""
         return self.tail_values - self.tail_rises @ self.at
 
+    @cached_property
+    def rows(self) -> sparse.csr_matrix:
+        """Over all variables: ``effect - slope @ z``, then ``form - rise @ z`` of forms over the worst draws."""
+        n_effects, parts = self.slopes.shape
+        n, n_tails = len(self.at), len(self.tail_values)
+        columns = (parts * self.line[:, None] + np.arange(parts)).reshape(-1)
+        at = (np.repeat(np.arange(n_effects), parts), columns)
+        slopes = sparse.csr_matrix((-self.slopes.reshape(-1), at), shape=(n_effects, n))
+        slopes.eliminate_zeros()
+        cells = sparse.vstack([slopes, sparse.csr_matrix(-self.tail_rises.reshape(n_tails, n))])
+        extra = sparse.csr_matrix((n_effects + n_tails, 1))
+        return sparse.hstack([cells, sparse.eye_array(n_effects + n_tails), extra], format="csr")
+
 
 class Linearised:
     """The latest tangents of a problem, for one aim.
@@ -215,24 +228,12 @@ class Linearised:
         ends = [limits[0][self.racing], limits[1][self.limited]]
         rows = [sparse.csr_matrix(np.vstack(tops))]
         for tangent in self.tangents:
-            rows += [self._tangent_rows(tangent)]
+            rows += [tangent.rows]
             ends += [tangent.constants, tangent.tail_constants]
         last = self.tangents[-1]
-        rows.append(-self._tangent_rows(last)[: len(self.straight)][self.straight])
+        rows.append(-last.rows[: len(self.straight)][self.straight])
         ends.append(-last.constants[self.straight])
         return sparse.vstack(rows, format="csr"), np.concatenate(ends)
-
-    def _tangent_rows(self, tangent: Tangent) -> sparse.csr_matrix:
-        """Rows ``effect - slope @ z``, then ``form - rise @ z`` of each form over the worst draws."""
-        n_effects, parts = tangent.slopes.shape
-        n, n_tails = len(tangent.at), len(self.tails)
-        columns = (parts * tangent.line[:, None] + np.arange(parts)).reshape(-1)
-        at = (np.repeat(np.arange(n_effects), parts), columns)
-        slopes = sparse.csr_matrix((-tangent.slopes.reshape(-1), at), shape=(n_effects, n))
-        slopes.eliminate_zeros()
-        cells = sparse.vstack([slopes, sparse.csr_matrix(-tangent.tail_rises.reshape(n_tails, n))])
-        extra = sparse.csr_matrix((n_effects + n_tails, 1))
-        return sparse.hstack([cells, sparse.eye_array(n_effects + n_tails), extra], format="csr")
 
     def _weak_duality(self, duals: Floats, rows: Floats) -> tuple[float, Multipliers]:
         """Maximise the Lagrangian of the tangents over the box: a bound for any multipliers >= 0."""
