@@ -10,6 +10,7 @@ from .compare import Comparison, compare
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
 from .explain import Explanation, ImpliedTradeoff, explain, implied_tradeoff
 from .front import Front
+from .functions import KpiFunction
 from .lint import Finding, lint
 from .next_test import NextTest, what_to_test
 from .plan import Certificate, Plan
@@ -32,6 +33,7 @@ __all__ = [
     "Front",
     "ImpliedTradeoff",
     "InfeasibleError",
+    "KpiFunction",
     "NextTest",
     "OptimizerError",
     "Plan",

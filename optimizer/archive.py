@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError, OptimizerError
-from .scenario import Scenario
+from .scenario import Functions, Scenario
 
 FORMAT, VERSION = "campaign-optimizer front", 1
 RESPONSE = "response.nc"
@@ -43,8 +43,8 @@ def write_archive(path: str | Path, content: Mapping[str, Any], scenario: Scenar
             temporary.unlink()
 
 
-def read_archive(path: str | Path) -> tuple[dict[str, Any], Scenario]:
-    """Read what `write_archive` wrote.
+def read_archive(path: str | Path, functions: Functions | None = None) -> tuple[dict[str, Any], Scenario]:
+    """Read what `write_archive` wrote; ``functions`` are as for `Scenario.load`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def read_archive(path: str | Path) -> tuple[dict[str, Any], Scenario]:
         what = "is a folder" if path.is_dir() else "no such file"
         raise DataError(what, "name a file made with Front.save", file=str(path))
     try:
-        return _opened(json.loads(path.read_bytes()))
+        return _opened(json.loads(path.read_bytes()), functions)
     except OptimizerError as error:
         raise DataError(error.message, error.hint or HINT, path=error.path, file=str(path)) from None
     except (OSError, ValueError, RecursionError):
@@ -80,7 +80,7 @@ def _packed(scenario: Scenario) -> dict[str, Any]:
     return {"scenario": data, "response": response}
 
 
-def _opened(data: Any) -> tuple[dict[str, Any], Scenario]:
+def _opened(data: Any, functions: Functions | None) -> tuple[dict[str, Any], Scenario]:
     if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("content"), dict):
         raise DataError("is not a file made with Front.save", HINT)
     if data.get("version") != VERSION:
@@ -91,7 +91,8 @@ def _opened(data: Any) -> tuple[dict[str, Any], Scenario]:
     if not isinstance(content.get("scenario"), dict):
         raise DataError("holds no scenario", HINT)
     packed = content.get("response")
-    return content, Scenario.from_dict(content["scenario"], "." if packed is None else _unpacked(packed))
+    place = Path(".") if packed is None else _unpacked(packed)
+    return content, Scenario.from_dict(content["scenario"], place, functions=functions)
 
 
 def _unpacked(packed: Any) -> Path:

@@ -207,7 +207,7 @@ def budget_for(
     else:
         data["kpis"][spent] = {"product": ["spend", at], "direction": "minimize", "role": "monitor"}
         data["kpis"][net] = {"difference": [kpi, spent], "direction": "maximize", "role": "objective"}
-    return solve(Scenario.from_dict(data, scenario.directory))
+    return solve(scenario.restated(data))
 
 
 def _most(scenario: Scenario, up_to: float | None) -> float:

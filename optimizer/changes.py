@@ -37,13 +37,19 @@ def alone(base: Scenario, other: Scenario, block: str) -> Scenario:
     if block == "response":
         data |= beside({block: said[block]}, other.directory, base.directory)
     data |= {"name": f"{other.name}: {block} alone"[:200], "claims": []}
-    return replace(Scenario.from_dict(data, base.directory), base=base)
+    return replace(base.restated(data), base=base)
 
 
 def evidence(scenario: Scenario) -> str | None:
-    """Return what tells draws of one response from those of another: the file's hash, None for written curves."""
-    file = scenario.spec.response.file
-    return None if file is None else file_hash(scenario.directory / file)
+    """Return what tells draws of one response from those of another; None for written curves.
+
+    It is the file's hash, and the share of its draws that is held out.
+    """
+    file, held_out = scenario.spec.response.file, scenario.spec.response.held_out
+    if file is None:
+        return None
+    found = file_hash(scenario.directory / file)
+    return found if held_out is None else f"{found}, {held_out:g} held out"
 
 
 def _data(scenario: Scenario) -> dict[str, Any]:

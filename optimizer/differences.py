@@ -52,7 +52,7 @@ def kpi_differences(base: Plan, others: Mapping[str, Plan], drivers: pd.DataFram
             row["change"] = after / before - 1.0 if before > 0 else np.nan
             row["p_better"] = np.nan
             spec = base.scenario.spec.kpis[kpi]
-            if pairing != "one":
+            if pairing != "one" and not base.without_draws(kpi):
                 apart = _apart(one[kpi].to_numpy(), two[kpi].to_numpy(), pairing == "same")
                 row |= _spread(apart, spec.direction)
             row |= {"unit": spec.unit, "direction": spec.direction or "", "draws": pairing}

@@ -20,10 +20,11 @@ from .limits import Limits
 from .markup import Block, card
 from .picks import Picks
 from .plan import labelled, plain, records
+from .risk import lost_words, on_fresh_draws
 from .volumes import dominated_volume, hull_volume, shadows
 
 if TYPE_CHECKING:
-    from .scenario import Scenario
+    from .scenario import Functions, Scenario
 
 Floats = NDArray[np.float64]
 Guarantee = Literal["global", "none"]
@@ -147,6 +148,27 @@ class Front(Picks):
         spend = self.points[spend_columns(self.scenario)].to_numpy(dtype=float)
         lines = len(self.scenario.lines)
         return spend[:, lines:].reshape(len(spend), lines, -1) if self.scenario.free else spend
+
+    @cached_property
+    def fresh(self) -> pd.DataFrame | None:
+        """The points on draws that the search has not seen: KPIs, and ``loss <kpi>`` in its unit.
+
+        See `risk.on_fresh_draws`; None where no draws were held out (``response.held_out``).
+        """
+        return on_fresh_draws(self.scenario, self.plans)
+
+    @cached_property
+    def lost(self) -> float:
+        """Share of the hypervolume that is lost on draws the search has not seen; NaN where none were held out.
+
+        Of the points less their losses; see `fresh`.
+        """
+        if self.fresh is None or self.hypervolume <= 0:
+            return float("nan")
+        names = list(self.scenario.objectives)
+        signs = np.where(self.box["best"] > self.box["worst"], 1.0, -1.0)
+        losses = self.fresh[[f"loss {name}" for name in names]].to_numpy()
+        return 1.0 - self.hypervolume_of(self.points[names].to_numpy() - signs * losses) / self.hypervolume
 
     def exchange(self) -> pd.DataFrame:
         """Return what one KPI costs in another at each point.
@@ -286,15 +308,17 @@ class Front(Picks):
         write_archive(path, content, self.scenario)
 
     @classmethod
-    def load(cls, path: str | Path) -> Front:
-        """Read a front that `save` wrote; its scenario comes with it.
+    def load(cls, path: str | Path, *, functions: Functions | None = None) -> Front:
+        """Read a front that `save` wrote; its scenario comes with it, but for ``functions`` of the user's own.
+
+        They are given as for `Scenario.load`.
 
         Raises
         ------
         DataError
             If the file is missing, is not such a file, or was changed.
         """
-        content, scenario = read_archive(path)
+        content, scenario = read_archive(path, functions)
         names = list(scenario.objectives)
         columns = [*names, *spend_columns(scenario)]
         n = len(names)
@@ -332,6 +356,8 @@ class Front(Picks):
         current = self.current.to_frame().T.rename_axis("").set_axis(["today"])
         points = Block("Plans: KPIs and spend", self.points.rename_axis("point"))
         blocks = [Block("Payoff table", payoff), Block("Today", current), points]
+        if self.scenario.fresh is not None:
+            lines.append(f"On draws that no search has seen it {lost_words(self.lost)} of its hypervolume.")
         return card(f"Front: {self.scenario.name}", lines, blocks)
 
     def to_dict(self) -> dict[str, Any]:
@@ -352,6 +378,8 @@ class Front(Picks):
             },
             "certificate": {key: plain(value) for key, value in asdict(self.certificate).items()},
             "hypervolume": self.hypervolume,
+            "fresh": None if self.fresh is None else records(self.fresh.rename_axis("point")),
+            "lost": plain(self.lost),
             "payoff": records(self.payoff.rename_axis("optimised")),
             "points": records(self.points.rename_axis("point")),
         }

@@ -18,7 +18,7 @@ from .targets import Direction, Target, Thresholds, check_order
 
 Floats = NDArray[np.float64]
 SPEND = "spend"
-RESERVED = (SPEND, "file", "sha256", "leave_out", "synergy", "scale", "steps", "point", "optimised")
+RESERVED = (SPEND, "file", "sha256", "leave_out", "synergy", "scale", "steps", "point", "optimised", "held_out")
 # As far as an adstock can reach.
 MOST_DELAY = 104
 FORMULAS = ("ratio", "product", "sum", "difference")
@@ -30,8 +30,10 @@ class Kpi(Spec):
     """One KPI: what it is for, how it is counted, which way is better.
 
     A KPI with one of ``ratio``, ``product``, ``sum`` or ``difference`` is derived: it is recomputed from its
-    parts at every level. Parts are KPI names, ``spend`` (total spend of the plan) or numbers. Any other KPI is
-    additive: ``baseline`` plus what the lines add, as the response says.
+    parts at every level. Parts are KPI names, ``spend`` (total spend of the plan) or numbers. A KPI with a
+    ``function`` is what that function makes of spend. A KPI with ``cvar`` is the mean of another over a share of
+    its worst draws: what is at risk. Any other KPI is additive: ``baseline`` plus what the lines
+    add, as the response says.
     """
 
     goal: str = Field("", description="The wish behind the number.")
@@ -95,10 +97,25 @@ class Kpi(Spec):
     difference: Annotated[list[Part], Field(min_length=2, max_length=2)] | None = Field(
         None, description="[from, minus]"
     )
+    function: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A function of the user's own that computes it from spend, by the name it is given under: "
+        "Scenario.load(file, functions={...}) in Python.",
+    )
+    cvar: Annotated[list[Part], Field(min_length=2, max_length=2)] | None = Field(
+        None,
+        description="[KPI, share]: the mean of that KPI over this share of its worst draws, 0.1 being a tenth. "
+        "Worst are the lowest of a KPI to maximize, the highest of one to minimize.",
+    )
+    function_sha256: str | None = Field(None, description="Which function it was when the scenario was resolved.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         given = [name for name in FORMULAS if getattr(self, name) is not None]
+        given += [name for name in ("function", "cvar") if getattr(self, name) is not None]
+        self._check_tail()
+        if self.function_sha256 is not None and self.function is None:
+            raise SpecError("the hash of no function", "name it in function", path=("function_sha256",))
         if len(given) > 1:
             raise SpecError(f"has both {given[0]} and {given[1]}", "keep one formula", path=(given[1],))
         for name in ("season", "baseline", "delay"):
@@ -109,6 +126,24 @@ class Kpi(Spec):
         self._check_horizon()
         self._check_direction()
         return self
+
+    def _check_tail(self) -> None:
+        if self.cvar is None:
+            return
+        of, share = self.cvar
+        if not isinstance(of, str) or not isinstance(share, float) or not 0 < share < 1:
+            raise SpecError("is no KPI and a share of its draws", "cvar: [policies, 0.1]", path=("cvar",))
+        if self.direction is None:
+            raise SpecError(
+                "without a direction nothing says which draws are the worst",
+                "add direction: maximize or minimize",
+                path=("cvar",),
+            )
+
+    @property
+    def tail(self) -> tuple[str, float] | None:
+        """Of which KPI it is the mean over the worst draws, and over what share of them; None where it is not."""
+        return None if self.cvar is None else (str(self.cvar[0]), float(self.cvar[1]))
 
     def _check_horizon(self) -> None:
         if self.proxy_for is not None and self.horizon == "distal":
@@ -156,7 +191,7 @@ class Kpi(Spec):
 
     @property
     def formula(self) -> tuple[str, list[Part]] | None:
-        """The formula's name and parts, or None for an additive KPI."""
+        """The formula's name and parts, or None for a KPI that is not derived."""
         for name in FORMULAS:
             parts = getattr(self, name)
             if parts is not None:
@@ -166,7 +201,7 @@ class Kpi(Spec):
 
 @dataclass(frozen=True)
 class Affine:
-    """``constant + sum of coefficient x leaf``, leaves being additive KPIs and ``spend``."""
+    """``constant + sum of coefficient x leaf``, leaves being additive KPIs, functions and ``spend``."""
 
     coefficients: Mapping[str, float]
     constant: float = 0.0
@@ -190,6 +225,17 @@ class KpiTree:
     kpis : mapping of str to Kpi
         Definitions by name.
 
+    Attributes
+    ----------
+    leaves : tuple of str
+        The additive KPIs.
+    functions : tuple of str
+        Those that a function of the user's own computes.
+    tails : dict
+        Those that are means over the worst draws: the KPI they are of, and the share.
+    derived : tuple of str
+        All others.
+
     Raises
     ------
     SpecError
@@ -198,7 +244,11 @@ class KpiTree:
 
     def __init__(self, kpis: Mapping[str, Kpi]) -> None:
         self.kpis = dict(kpis)
-        self.leaves = tuple(name for name, kpi in kpis.items() if kpi.formula is None)
+        self.functions = tuple(name for name, kpi in kpis.items() if kpi.function is not None)
+        self.tails = {name: kpi.tail for name, kpi in kpis.items() if kpi.tail is not None}
+        apart = {*self.functions, *self.tails}
+        self.leaves = tuple(name for name, kpi in kpis.items() if kpi.formula is None and name not in apart)
+        self._check_tails()
         for name, kpi in kpis.items():
             if name in RESERVED or name.startswith(f"{SPEND} "):
                 raise SpecError(f"'{name}' is a reserved word", "rename the KPI", path=("kpis", name))
@@ -240,6 +290,25 @@ class KpiTree:
                 stack.append((waiting[0], (*chain, waiting[0])))
         return tuple(order)
 
+    def _check_tails(self) -> None:
+        for name, (of, _) in self.tails.items():
+            if of not in self.kpis:
+                raise SpecError(f"unknown KPI '{of}'", _known(self.kpis), path=("kpis", name, "cvar", 0))
+            if of in self.tails or self.kpis[of].direction not in (None, self.kpis[name].direction):
+                raise SpecError(
+                    f"'{of}' has another direction, or is such a mean itself",
+                    "take the mean over the worst draws of a KPI, in its direction",
+                    path=("kpis", name, "cvar", 0),
+                )
+        for name, kpi in self.kpis.items():
+            for part in (kpi.formula or ("", []))[1]:
+                if part in self.tails:
+                    raise SpecError(
+                        f"'{part}' is a mean over the worst draws, which is no part of others",
+                        f"take one of '{name}' instead",
+                        path=("kpis", name),
+                    )
+
     def _check_proxies(self) -> None:
         """Refuse KPIs that stand for each other in a circle: none of them is the end."""
         ending: set[str] = set()
@@ -266,7 +335,7 @@ class KpiTree:
         Parameters
         ----------
         leaves : mapping
-            Arrays of one common shape for each additive KPI and for ``spend``.
+            Arrays of one common shape for each additive KPI, each function and ``spend``.
 
         Returns
         -------
@@ -284,13 +353,27 @@ class KpiTree:
         return {name: values[name] for name in self.kpis if name in values}
 
     def affine(self, name: str) -> Affine | None:
-        """Write a KPI as a weighted sum of leaves, or None where it is none (ratios and true products)."""
-        return self._affine[name]
+        """Write a KPI as a weighted sum of leaves and functions; None where it is none (ratios, say)."""
+        return self._affine.get(name)
+
+    def rests_on(self, name: str) -> frozenset[str]:
+        """Return the KPIs without parts that a KPI is computed from, itself included, and ``spend``."""
+        return self._rests[self.tails[name][0] if name in self.tails else name]
+
+    @cached_property
+    def _rests(self) -> dict[str, frozenset[str]]:
+        found = {name: frozenset({name}) for name in (*self.leaves, *self.functions, SPEND)}
+        for name in self.derived:
+            _, parts = self.kpis[name].formula or ("", [])
+            found[name] = frozenset().union(*(found[part] for part in parts if isinstance(part, str)))
+        return found
 
     @cached_property
     def _affine(self) -> dict[str, Affine | None]:
         """Each KPI once, after its parts: formulas can be nested deeply and share parts."""
-        found: dict[str, Affine | None] = {name: Affine({name: 1.0}) for name in (*self.leaves, SPEND)}
+        found: dict[str, Affine | None] = {
+            name: Affine({name: 1.0}) for name in (*self.leaves, *self.functions, SPEND)
+        }
         for name in self.derived:
             formula, parts = self.kpis[name].formula or ("", [])
             terms = [found[part] if isinstance(part, str) else Affine({}, part) for part in parts]

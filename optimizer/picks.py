@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .errors import SpecError
 from .plan import Certificate, Plan
 from .preferences import MODES
-from .simulate import Simulator, kpi_values
+from .simulate import Simulator, kpi_means
 
 if TYPE_CHECKING:
     from .front import FrontCertificate
@@ -201,13 +201,11 @@ class Picks:
 
     def _restated(self, mode: str, values: Mapping[str, float]) -> Scenario:
         """Return the scenario under other preferences, scale and floors kept."""
-        from .scenario import Scenario
-
         data = self.scenario.spec.model_dump(exclude_none=True, exclude={"hash"})
         for other in MODES:
             data["preferences"].pop(other, None)
         data["preferences"][mode] = dict(values)
-        return Scenario.from_dict(data, self.scenario.directory)
+        return self.scenario.restated(data)
 
     def _kpis(self, plan: Plan | pd.Series | Any) -> Floats:
         """KPI values (O,) of a plan, of KPI values by name, or of spend."""
@@ -231,6 +229,6 @@ class Picks:
                 f"objectives are: {', '.join(names)}; lines: {', '.join(lines)}",
             )
         plans = spend[None]
-        leaves = Simulator.of(self.scenario).outcomes(plans).mean(axis=1)
-        values = kpi_values(self.scenario, leaves, plans)
+        leaves = Simulator.of(self.scenario).outcomes(plans)
+        values = kpi_means(self.scenario, leaves, plans)
         return np.array([float(values[name][0]) for name in names])

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from .constraints import MAX_IN_PERIOD
 from .markup import Block, card
 from .preferences import Floor, bound, floor_label, measure
-from .simulate import Simulator, kpi_values
+from .risk import on_fresh_draws
+from .simulate import Simulator, kpi_means, kpi_values, without_draws
 
 if TYPE_CHECKING:
     from .scenario import Scenario
@@ -100,13 +101,29 @@ class Plan:
         """What the plan does, by KPI, in the KPI's unit over the horizon.
 
         Columns ``current`` (today's spend), ``expected`` (mean over draws), ``low`` and ``high`` (90 % interval
-        over draws; NaN with a single draw), ``change`` (expected against current, a share), ``change_low`` and
-        ``change_high`` (its 90 % interval, draw by draw), ``p_better`` (share of draws in which the plan is
-        better than today's), then ``unit``, ``direction``, ``role``.
+        over draws; NaN with a single draw, and of KPIs that have no draws), ``change`` (expected against
+        current, a share), ``change_low`` and ``change_high`` (its 90 % interval, draw by draw), ``p_better``
+        (share of draws in which the plan is better than today's), then ``unit``, ``direction``, ``role``.
         """
         scenario = self.scenario
-        expected = kpi_values(scenario, self._leaves.mean(axis=1), self._plans)
+        expected = kpi_means(scenario, self._leaves, self._plans)
         rows = {name: self._outcome(name, expected[name], draws) for name, draws in self._by_draw.items()}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kpi")
+
+    @cached_property
+    def fresh(self) -> pd.DataFrame | None:
+        """What the plan does on draws that were held out of the search, by KPI; None where none were.
+
+        Columns ``expected`` (on the draws used), ``fresh`` (on those held out) and ``loss`` (how much less it
+        gains over today's plan there), in the KPI's unit.
+        """
+        found = on_fresh_draws(self.scenario, self._plans[1:])
+        if found is None:
+            return None
+        rows = {
+            name: {"expected": value, "fresh": found[name].iloc[0], "loss": found[f"loss {name}"].iloc[0]}
+            for name, value in self.outcomes["expected"].items()
+        }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kpi")
 
     @cached_property
@@ -131,7 +148,7 @@ class Plan:
         row: dict[str, Any] = {"current": expected[0], "expected": expected[1]}
         row |= dict.fromkeys(("low", "high"), np.nan) | {"change": _relative(expected[1], expected[0])}
         row |= dict.fromkeys(("change_low", "change_high", "p_better"), np.nan)
-        if len(plan) > 1:
+        if len(plan) > 1 and not self.without_draws(name):
             if np.all(np.isfinite(plan)):
                 row["low"], row["high"] = np.quantile(plan, tails)
             if np.all(today > 0):
@@ -140,6 +157,10 @@ class Plan:
                 sign = 1.0 if kpi.direction == "maximize" else -1.0
                 row["p_better"] = float(np.mean(sign * (plan - today) > 0))
         return row | {"unit": kpi.unit, "direction": kpi.direction or "", "role": self.scenario.role(name)}
+
+    def without_draws(self, name: str) -> bool:
+        """Whether a KPI has one value for all draws, and so no interval; see `simulate.without_draws`."""
+        return without_draws(self.scenario, name, self._by_draw[name])
 
     @cached_property
     def marginal(self) -> Floats:
@@ -282,6 +303,9 @@ class Plan:
                 f"{spec.name}: today's spend of {spec.current:,.0f} {self.scenario.spec.currency} is no whole "
                 f"number of packages of {spec.package:,g} ({miss:,.0f} off), so no plan can leave it as it is."
             )
+        for name in self.scenario.functions:
+            if self.scenario.response.draws > 1 and self.without_draws(name):
+                found.append(f"{name}: its function gives no draws, so it has no interval.")
         if self.scenario.response.draws == 1:
             found.append("The curves come without uncertainty (one draw): no figure has an interval.")
         return (*found, *self.scenario.notes)

@@ -158,7 +158,9 @@ class PreferencesSpec(Spec):
         return worth
 
 
-def caution_of(preferences: PreferencesSpec, free: bool, synergy: bool, fitted: bool) -> float | None:
+def caution_of(
+    preferences: PreferencesSpec, free: bool, synergy: bool, own: bool, tails: bool, fitted: bool
+) -> float | None:
     """Return the caution a scenario is planned with: as stated, else `CAUTION` on curves fitted to a history.
 
     Raises
@@ -172,6 +174,8 @@ def caution_of(preferences: PreferencesSpec, free: bool, synergy: bool, fitted: 
         ("targets or priorities", preferences.mode in ("targets", "priorities")),
         ("free flighting", free),
         ("synergy", synergy),
+        ("functions of the user's own", own),
+        ("means over the worst draws", tails),
         ("a floor with a probability", bool(chances)),
     ):
         obstacle = obstacle or (what if there else "")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import InfeasibleError, SolverError, SpecError
 from .kpis import SPEND, Kpi
-from .simulate import Simulator, kpi_values, simulate
+from .simulate import Simulator, kpi_means, simulate
 from .solve.routes import solve
 from .targets import Direction, Percentile, Target, reaches, required
 
@@ -244,7 +244,7 @@ def _alone(
         data["kpis"][room] = {"difference": sides, "direction": "maximize", "role": "objective"}
     else:
         data["kpis"][name]["role"] = "objective"
-    return type(scenario).from_dict(data, scenario.directory)
+    return scenario.restated(data)
 
 
 def _ratio(scenario: Scenario, name: str) -> list[str | float]:
@@ -268,8 +268,8 @@ def _new_name(names: Collection[str], wanted: str) -> str:
 def _expected(scenario: Scenario, spend: Floats) -> dict[str, float]:
     """Every KPI of one plan (L,) or (L, T), expected."""
     plans = spend[None]
-    leaves = Simulator.of(scenario).outcomes(plans).mean(axis=1)
-    return {name: float(value[0]) for name, value in kpi_values(scenario, leaves, plans).items()}
+    leaves = Simulator.of(scenario).outcomes(plans)
+    return {name: float(value[0]) for name, value in kpi_means(scenario, leaves, plans).items()}
 
 
 def _keeps(scenario: Scenario, spend: Floats) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,21 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from . import delay, documents, preferences, proxies, response, variants
+from . import delay, documents, functions, preferences, proxies, response, variants
 from .constraints import ConstraintsSpec, Line, Polyhedron
 from .decisions import DecisionsSpec
 from .documents import Document, Spec
 from .errors import OptimizerError, SpecError
+from .functions import KpiFunction
 from .horizon import Horizon, at_horizon
 from .kpis import Kpi, KpiTree
 from .markup import Block, card, figure
 from .preferences import PreferencesSpec
 from .response import ResponseModel
 from .rules import compile_rules
-from .written import ResponseSpec, from_file, from_spec
+from .written import ResponseSpec, from_file, from_spec, without_held_out
 
 Floats = NDArray[np.float64]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+# Share of the draws that are held out where a mean over the worst is an objective, unless told otherwise.
+HELD_OUT = 0.33
+# Functions of the user's own, by the name that KPIs call them.
+Functions = Mapping[str, Callable[[Floats], Any] | KpiFunction]
 
 
 def _currency(code: str) -> str:
@@ -146,6 +151,10 @@ class Scenario:
         Where its response file is looked for.
     base : Scenario or None
         The scenario it is a variant of, whose scale it is on.
+    functions : mapping
+        Functions of the user's own, by KPI.
+    fresh : ResponseModel or None
+        The same curves by the draws that were held out: no search sees them.
     """
 
     spec: ScenarioSpec
@@ -156,10 +165,20 @@ class Scenario:
     notes: tuple[str, ...]
     directory: Path
     base: Scenario | None = None
+    functions: Mapping[str, KpiFunction] = field(default_factory=dict)
+    fresh: ResponseModel | None = None
 
     @classmethod
-    def load(cls, path: str | Path) -> Scenario:
+    def load(cls, path: str | Path, *, functions: Functions | None = None) -> Scenario:
         """Read and check a scenario file, or a file of one variant of another (``base`` and overrides).
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        functions : mapping, optional
+            What KPIs with a ``function`` are computed by, under the name they call it: `KpiFunction`, or a
+            function of one plan's spend, (L,) by line or with free flighting (L, T), that returns one number.
 
         Raises
         ------
@@ -171,23 +190,25 @@ class Scenario:
         document = documents.read(path)
         if any(key in document.data for key in variants.SEVERAL):
             raise document.locate(SpecError("the file is about several scenarios", "give it to 'compare'"))
-        return cls._read(document, Path(path).parent)[-1]
+        return cls._read(document, Path(path).parent, functions)[-1]
 
     @classmethod
-    def load_all(cls, path: str | Path) -> list[Scenario]:
+    def load_all(cls, path: str | Path, *, functions: Functions | None = None) -> list[Scenario]:
         """Read a file about one scenario or several: the scenario, or the base and its variants.
+
+        ``functions`` are as for `load`.
 
         Raises
         ------
         SpecError, DataError
             As for `load`.
         """
-        return cls._read(documents.read(path), Path(path).parent)
+        return cls._read(documents.read(path), Path(path).parent, functions)
 
     @classmethod
-    def _read(cls, document: Document, directory: Path) -> list[Scenario]:
+    def _read(cls, document: Document, directory: Path, given: Functions | None) -> list[Scenario]:
         if "base" not in document.data:
-            return [cls._from_document(document, directory)]
+            return [cls._from_document(document, directory, given)]
         file = documents.check(document, variants.VariantFile)
         try:
             changes = variants.changes(file)
@@ -197,7 +218,7 @@ class Scenario:
         if "base" in below.data:
             what = f"'{file.base}' is a variant itself"
             raise document.locate(SpecError(what, "name the scenario it varies", path=("base",)))
-        base = cls._from_document(below, (directory / file.base).parent)
+        base = cls._from_document(below, (directory / file.base).parent, given)
         found = [base]
         for change in changes:
             blocks = variants.beside(change.blocks, directory, base.directory)
@@ -208,15 +229,25 @@ class Scenario:
         return found
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], directory: str | Path = ".") -> Scenario:
-        """Check a scenario given as plain data; ``directory`` is where its response file is looked for."""
-        return cls._from_document(Document(dict(data)), Path(directory))
+    def from_dict(
+        cls, data: Mapping[str, Any], directory: str | Path = ".", *, functions: Functions | None = None
+    ) -> Scenario:
+        """Check a scenario given as plain data; ``directory`` is where its response file is looked for.
+
+        ``functions`` are as for `load`.
+        """
+        return cls._from_document(Document(dict(data)), Path(directory), functions)
+
+    def restated(self, data: Mapping[str, Any]) -> Scenario:
+        """Return a scenario of other plain data, with the response file and the functions of this one."""
+        named = {str(self.spec.kpis[kpi].function): made for kpi, made in self.functions.items()}
+        return type(self).from_dict(data, self.directory, functions=named)
 
     @classmethod
-    def _from_document(cls, document: Document, directory: Path) -> Scenario:
+    def _from_document(cls, document: Document, directory: Path, given: Functions | None) -> Scenario:
         spec = documents.check(document, ScenarioSpec)
         try:
-            scenario = cls._build(spec, directory)
+            scenario = cls._build(spec, directory, given or {})
             if spec.hash is not None and spec.hash != scenario.hash:
                 raise SpecError(
                     "the content was changed after it was resolved", "remove the 'hash' line", path=("hash",)
@@ -226,11 +257,12 @@ class Scenario:
         return scenario
 
     @classmethod
-    def _build(cls, spec: ScenarioSpec, directory: Path) -> Scenario:
-        spec = spec.model_copy(update={"kpis": proxies.settled(spec.kpis, directory)})
+    def _build(cls, spec: ScenarioSpec, directory: Path, given: Functions) -> Scenario:
+        names = [line.name for line in spec.lines]
+        made = functions.bound(spec.kpis, given, names)
+        spec = spec.model_copy(update={"kpis": functions.stamped(proxies.settled(spec.kpis, directory), made)})
         tree = KpiTree(spec.kpis)
         objectives = preferences.objectives(spec.kpis, spec.preferences)
-        names = [line.name for line in spec.lines]
         _check_flighting(spec)
         notes: tuple[str, ...] = ()
         if spec.response.file is None:
@@ -238,14 +270,18 @@ class Scenario:
         else:
             model = from_file(spec.response, tree.leaves, names, directory)
             model, notes = at_horizon(model, spec.horizon)
+        spec, model, fresh = _held_out(spec, model, tree, objectives)
         polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
         fitted = model.draws > 1 and "history_sha256" in model.attributes
-        caution = preferences.caution_of(spec.preferences, spec.flighting == "free", bool(model.synergy), fitted)
+        own = any(tree.rests_on(name) & made.keys() for name in (*objectives, *spec.preferences.floors))
+        tails = any(name in tree.tails for name in objectives)
+        free = spec.flighting == "free"
+        caution = preferences.caution_of(spec.preferences, free, bool(model.synergy), own, tails, fitted)
         stated = spec.preferences.model_copy(update={"caution": caution})
         spec = spec.model_copy(update={"preferences": stated})
         waived = proxies.notes(spec.kpis, objectives)
-        notes = (*waived, *spec.notes, *model.notes, *notes, *delay.notes(spec, model))
-        return cls(spec, tree, objectives, model, polyhedron, notes, directory)
+        notes = (*waived, *spec.notes, *model.notes, *notes, *delay.notes(spec, model), *functions.notes(made))
+        return cls(spec, tree, objectives, model, polyhedron, notes, directory, functions=made, fresh=fresh)
 
     @property
     def name(self) -> str:
@@ -400,7 +436,7 @@ class Scenario:
         data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
         pinned = {name: ends if ends == "payoff" else [float(end) for end in ends] for name, ends in scale.items()}
         data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
-        return replace(Scenario.from_dict(data, self.directory), base=self.base)
+        return replace(self.restated(data), base=self.base)
 
     def variant(
         self,
@@ -440,7 +476,27 @@ class Scenario:
 
     def _vary(self, change: variants.Change) -> Scenario:
         data = variants.merged(self.spec.model_dump(exclude_none=True, exclude={"hash"}), change)
-        return replace(Scenario.from_dict(data, self.directory), base=self)
+        return replace(self.restated(data), base=self)
+
+
+def _held_out(
+    spec: ScenarioSpec, model: ResponseModel, tree: KpiTree, objectives: tuple[str, ...]
+) -> tuple[ScenarioSpec, ResponseModel, ResponseModel | None]:
+    """What is held out of the draws, spelled out in the specification; the draws used, and those that are not."""
+    for name in tree.tails:
+        if model.draws == 1:
+            raise SpecError(
+                "the curves come with one draw, so none is the worst",
+                "take curves from a fitted file",
+                path=("kpis", name, "cvar"),
+            )
+    share = spec.response.held_out
+    if share is None and any(name in tree.tails for name in objectives):
+        share = HELD_OUT
+    if share is None:
+        return spec, model, None
+    said = spec.response.model_copy(update={"held_out": share})
+    return spec.model_copy(update={"response": said}), *without_held_out(model, share)
 
 
 def _shares(spec: ScenarioSpec) -> Floats:

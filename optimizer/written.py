@@ -43,6 +43,11 @@ class ResponseSpec(Spec):
     file: str | None = None
     sha256: str | None = None
     leave_out: list[str] = []
+    held_out: Annotated[float, Field(gt=0, le=0.9)] | None = Field(
+        None,
+        description="Share of the file's draws that no search sees; plans are simulated on them in the end. A "
+        "third where a mean over the worst draws is an objective, none otherwise.",
+    )
     synergy: dict[str, dict[str, dict[str, Gain]]] | None = Field(
         None,
         description="By KPI and line, the lines that make it work better, and by how much: "
@@ -56,6 +61,25 @@ class ResponseSpec(Spec):
         return self.__pydantic_extra__ or {}
 
 
+def without_held_out(model: ResponseModel, share: float) -> tuple[ResponseModel, ResponseModel]:
+    """Return the model with the draws that are used, and with those held out: evenly spread over the file.
+
+    Raises
+    ------
+    SpecError
+        If either is left without two draws.
+    """
+    before, after = np.arange(model.draws) * share, np.arange(1, model.draws + 1) * share
+    out = np.floor(after + 1e-9) > np.floor(before + 1e-9)
+    if out.sum() < 2 or (~out).sum() < 2:
+        raise SpecError(
+            f"{share:g} of {model.draws} draws leaves too few to use or to hold out",
+            "hold out another share, or fit with more draws",
+            path=("response", "held_out"),
+        )
+    return model.with_draws(np.flatnonzero(~out)), model.with_draws(np.flatnonzero(out))
+
+
 def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> ResponseModel:
     """Build a one-draw model from curves written out in a scenario.
 
@@ -64,6 +88,8 @@ def from_spec(spec: ResponseSpec, kpis: Sequence[str], lines: Sequence[str]) -> 
     SpecError
         If a KPI or line is unknown or has no entry.
     """
+    if spec.held_out is not None:
+        raise SpecError("curves written out have one draw", "leave it out", path=("response", "held_out"))
     for kpi, by_line in spec.curves.items():
         if kpi not in kpis:
             raise SpecError(

@@ -9,7 +9,7 @@ from test_convex import problem
 from test_piecewise import grid, on_scale, random_problem
 
 import optimizer as opt
-from optimizer.simulate import Simulator, kpi_values
+from optimizer.simulate import Simulator, kpi_means
 
 
 def with_switches(seed: int, n_lines: int) -> dict:
@@ -84,8 +84,8 @@ def shaped(seed: int, **rules: Any) -> dict[str, Any]:
 
 def values(scenario: opt.Scenario, plans: np.ndarray) -> np.ndarray:
     """Both KPIs of plans: (N, 2)."""
-    leaves = Simulator.of(scenario).outcomes(plans).mean(axis=1)
-    found = kpi_values(scenario, leaves, plans)
+    leaves = Simulator.of(scenario).outcomes(plans)
+    found = kpi_means(scenario, leaves, plans)
     return np.column_stack([found["kpi 0"], found["kpi 1"]])
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import LinearConstraint, milp
 
 import optimizer as opt
-from optimizer.simulate import Simulator, kpi_values
+from optimizer.simulate import Simulator, kpi_means
 from optimizer.solve.mixed_integer import MixedIntegerSolver
 from optimizer.solve.piecewise import PiecewiseModel
 from optimizer.solve.problem import Goal, Problem
@@ -169,8 +169,8 @@ def random_plans(scenario: opt.Scenario, rng: np.random.Generator, n: int) -> np
 
 def floors_kept(scenario: opt.Scenario, plans: np.ndarray, room: float = 0.0) -> np.ndarray:
     """Which plans (N, L) keep the floors on expected values as simulated, to a share ``room`` of the limit."""
-    leaves = Simulator.of(scenario).outcomes(plans).mean(axis=1)
-    values = kpi_values(scenario, leaves, plans)
+    leaves = Simulator.of(scenario).outcomes(plans)
+    values = kpi_means(scenario, leaves, plans)
     kept = np.ones(len(plans), dtype=bool)
     for name, limit in scenario.spec.preferences.floors.items():
         sign = 1.0 if scenario.spec.kpis[name].direction == "maximize" else -1.0
@@ -181,8 +181,8 @@ def floors_kept(scenario: opt.Scenario, plans: np.ndarray, room: float = 0.0) ->
 def on_scale(scenario: opt.Scenario, plans: np.ndarray) -> np.ndarray:
     """The weighted sum on the stated scale, worked out from the KPIs: (N,)."""
     preferences = scenario.spec.preferences
-    leaves = Simulator.of(scenario).outcomes(plans).mean(axis=1)
-    values, total = kpi_values(scenario, leaves, plans), 0.0
+    leaves = Simulator.of(scenario).outcomes(plans)
+    values, total = kpi_means(scenario, leaves, plans), 0.0
     for name, weight in preferences.weights.items():
         worst, best = preferences.scale[name]
         total = total + weight * (values[name] - worst) / (best - worst)

@@ -175,14 +175,12 @@ def only(scenario: Scenario, kpi: str) -> Scenario:
 
     What audits found of proxies is left out: the plan is for comparison, and nobody acts on it.
     """
-    from ..scenario import Scenario as Checked
-
     data = scenario.spec.model_dump(exclude_none=True, exclude={"hash"})
     data["preferences"] = {}
     for name, spec in data["kpis"].items():
         spec["role"] = "objective" if name == kpi else "monitor"
         spec.pop("proxy", None)
-    return Checked.from_dict(data, scenario.directory)
+    return scenario.restated(data)
 
 
 def _outcomes(scenario: Scenario, platform: Plan, business: Plan) -> pd.DataFrame:
@@ -228,7 +226,7 @@ def _marginal(scenario: Scenario, spend: Floats, name: str) -> Floats:
     Derived KPIs by central differences of a ten-thousandth of the plan's spend; with free flighting a line's money
     is spread as the line's own is.
     """
-    from ..simulate import kpi_values
+    from ..simulate import kpi_means
 
     step = 1e-4 * max(float(spend.sum()), 1.0)
     totals = spend if spend.ndim == 1 else spend.sum(axis=1)
@@ -244,8 +242,8 @@ def _marginal(scenario: Scenario, spend: Floats, name: str) -> Floats:
                 moved[line] += room * shares
             plans.append(moved)
     stack = np.stack(plans)
-    leaves = Simulator.of(scenario).outcomes(stack).mean(axis=1)
-    values = kpi_values(scenario, leaves, stack)[name].reshape(-1, 2)
+    leaves = Simulator.of(scenario).outcomes(stack)
+    values = kpi_means(scenario, leaves, stack)[name].reshape(-1, 2)
     widths = step + np.minimum(step, totals)
     return (values[:, 0] - values[:, 1]) / widths * _sign(scenario, name)
 

@@ -84,7 +84,8 @@ def read_history(file: Path, date: str, scenario: Scenario) -> pd.DataFrame:
     table = table.set_index(table.pop("date").astype(str)).rename(columns=lambda name: name.removeprefix("kpi "))
     unknown = np.full(len(table), np.nan)
     leaves = {
-        name: table[name].to_numpy(dtype=float) if name in table else unknown for name in (*tree.leaves, SPEND)
+        name: table[name].to_numpy(dtype=float) if name in table else unknown
+        for name in (*tree.leaves, *tree.functions, SPEND)
     }
     found = pd.DataFrame(tree.evaluate(leaves), index=table.index)
     for name in there:

@@ -7,7 +7,7 @@ folded into states when it is asked for (`states`), so that nothing is ever chan
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .chain import Chain, Row, Verification
 from .decisions import Decisions
@@ -16,6 +16,9 @@ from .replays import Progress, Replay, replay
 from .reviews import STEPS, Review, Reviews
 from .runs import Runs
 from .states import STATES, Decision, RefusedError
+
+if TYPE_CHECKING:
+    from ..scenario import Functions
 
 __all__ = [
     "STATES",
@@ -98,12 +101,14 @@ class Ledger:
         """Check that no row was altered; ``head`` is a hash that an earlier check gave and that was noted."""
         return self.chain.verify(head)
 
-    def replay(self, run: str, progress: Progress | None = None) -> Replay:
+    def replay(self, run: str, progress: Progress | None = None, *, functions: Functions | None = None) -> Replay:
         """Compute a run again: the same numbers, or the input that changed.
+
+        KPIs that functions of the user's own compute need them: ``functions`` as for `Scenario.load`.
 
         Raises
         ------
         DataError
             If the ledger holds no such run.
         """
-        return replay(self.runs.get(run), progress)
+        return replay(self.runs.get(run), progress, functions)

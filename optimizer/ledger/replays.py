@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptimizerError
 from ..versions import versions
 from .chain import Row
 from .runs import batch_hash, blocks, numbers_hash
+
+if TYPE_CHECKING:
+    from ..scenario import Functions
 
 Progress = Callable[[int, int], None]
 
@@ -59,20 +62,20 @@ class Replay:
         }
 
 
-def replay(run: Row, progress: Progress | None = None) -> Replay:
+def replay(run: Row, progress: Progress | None = None, functions: Functions | None = None) -> Replay:
     """Compute a run again from what the ledger holds of it and the files it names.
 
     The scenario (or the rules) is taken from the ledger. Whether its file still says the same is told beside it.
     """
     content = run.payload
     files = [fault for item in content["inputs"] if (fault := _file(item))]
-    said = _scenario(content["scenario"]) if content["made"] == "plan" else _rules(content["rules"])
+    said = _scenario(content["scenario"], functions) if content["made"] == "plan" else _rules(content["rules"])
     changed = (*said, *files, *_versions(content["versions"]))
     recorded = content["result"]["hash"]
     found, trouble = None, ""
     if not files:
         try:
-            found = _plan(content) if content["made"] == "plan" else _batch(content, progress)
+            found = _plan(content, functions) if content["made"] == "plan" else _batch(content, progress)
         except OptimizerError as error:
             trouble = error.message
     return Replay(
@@ -90,12 +93,12 @@ def _why(same: bool, changed: tuple[str, ...], trouble: str) -> str:
     return "other numbers from the same inputs and versions: another kind of machine, or a time limit"
 
 
-def _plan(content: Mapping[str, Any]) -> str:
+def _plan(content: Mapping[str, Any], functions: Functions | None) -> str:
     from ..scenario import Scenario
     from ..solve.routes import solve
 
     said = content["scenario"]
-    scenario = Scenario.from_dict(json.loads(said["resolved"]), said["directory"])
+    scenario = Scenario.from_dict(json.loads(said["resolved"]), said["directory"], functions=functions)
     return numbers_hash(solve(scenario, **content["options"]))
 
 
@@ -130,7 +133,7 @@ def _file(item: Mapping[str, str]) -> str:
     return "" if now == item["sha256"] else f"{item['what']} {place} was changed"
 
 
-def _scenario(said: Mapping[str, Any]) -> list[str]:
+def _scenario(said: Mapping[str, Any], functions: Functions | None) -> list[str]:
     from ..scenario import Scenario
 
     if said["file"] is None:
@@ -139,7 +142,7 @@ def _scenario(said: Mapping[str, Any]) -> list[str]:
         return [f"scenario {said['file']} is missing"]
     try:
         # A file of variants holds the scenario by its name.
-        known = {each.name: each for each in Scenario.load_all(said["file"])}
+        known = {each.name: each for each in Scenario.load_all(said["file"], functions=functions)}
         now = known.get(said["name"])
     except OptimizerError as error:
         return [f"scenario {said['file']} cannot be read: {error.message}"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
+from ..functions import told
 from ..plan import Plan, plain
 from ..versions import versions
 from .chain import BLOCK, LONGEST, Chain, Row, Writer, canonical, clean_name
@@ -96,6 +97,8 @@ class Runs:
         advice = {name: said[name] for name in ("level", "reasons", "risks", "moves")}
         current = dict(zip(scenario.lines, scenario.current.tolist(), strict=True))
         spend = {line: float(amount) for line, amount in plan.totals.items()}
+        if scenario.functions:
+            content["functions"] = told(scenario.functions)
         with self._chain.writing() as writer:
             content["kpis"] = hold(writer, spec.kpis, who)
             run = _run(writer, content, who)

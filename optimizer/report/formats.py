@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..risk import lost_words
+
 DASH = "–"
 # Beyond this size digits stop meaning anything and the number would burst its column.
 HUGE = 1e15
@@ -131,8 +133,8 @@ def plan_proof(certificate: Mapping[str, Any]) -> str:
     return f"This plan was found by search, without proof that it is the best. {reach}."
 
 
-def front_proof(certificate: Mapping[str, Any], n_points: int) -> str:
-    """Say in one sentence how complete a front provably is; ``certificate`` as in ``Front.to_dict()``."""
+def front_proof(certificate: Mapping[str, Any], n_points: int, lost: float | None = None) -> str:
+    """Say in one sentence how complete a front provably is; both as in ``Front.to_dict()``."""
     found = f"{n_points} plans from {certificate['solves']} solves."
     if certificate["ended"]:
         found += f" The search stopped early: {certificate['ended']}."
@@ -140,5 +142,6 @@ def front_proof(certificate: Mapping[str, Any], n_points: int) -> str:
         return (
             "All plans that are missing from this front could together add at most "
             f"{_at_most(certificate['gap'])} to what it covers (proven). {found}"
+            + ("" if lost is None else f" On draws that no search has seen it {lost_words(lost)} of it.")
         )
     return f"It is not proven that this front is complete: {certificate['why']}. {found}"

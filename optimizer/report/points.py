@@ -8,7 +8,7 @@ import numpy as np
 
 from ..front import Front
 from ..plan import Plan, plain
-from ..simulate import Simulator, kpi_values
+from ..simulate import Simulator, kpi_means, kpi_values, without_draws
 from .effects import TAILS
 
 Row = dict[str, Any]
@@ -19,11 +19,15 @@ def point_outcomes(front: Front) -> list[Row]:
     scenario = front.scenario
     spend = front.plans
     leaves = Simulator.of(scenario).outcomes(spend)
-    expected = kpi_values(scenario, leaves.mean(axis=1), spend)
+    expected = kpi_means(scenario, leaves, spend)
     draws = kpi_values(scenario, leaves, spend)
     ends: dict[str, Any] = {}
     if leaves.shape[1] > 1:
-        ends = {name: np.quantile(values, TAILS, axis=1) for name, values in draws.items()}
+        ends = {
+            name: np.quantile(values, TAILS, axis=1)
+            for name, values in draws.items()
+            if not without_draws(scenario, name, values)
+        }
     rows = []
     for point in range(len(spend)):
         row = {}

@@ -36,7 +36,7 @@ def by_kpi(plan: Plan, today: Plan) -> list[Row]:
     made = {"current": simulate(scenario, today.spend), "plan": simulate(scenario, plan.spend)}
     rows = []
     for name, kpi in scenario.spec.kpis.items():
-        if kpi.direction is None:
+        if kpi.direction is None or plan.without_draws(name):
             continue
         sign = 1.0 if kpi.direction == "maximize" else -1.0
         row: Row = {"kpi": name, "unit": kpi.unit, "direction": kpi.direction}

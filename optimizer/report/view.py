@@ -366,7 +366,9 @@ class View:
         """The front's certificate in one sentence."""
         if self.front_data is None:
             return ""
-        return formats.front_proof(self.front_data["certificate"], len(self.front_data["points"]))
+        return formats.front_proof(
+            self.front_data["certificate"], len(self.front_data["points"]), self.front_data["lost"]
+        )
 
 
 def _shares(weights: pd.Series) -> str:

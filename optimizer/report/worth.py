@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..explain import ImpliedTradeoff
 from ..plan import Plan, plain
-from ..simulate import Simulator, kpi_values
+from ..simulate import Simulator, kpi_means
 from .effects import PER
 from .robustness import worth
 
@@ -75,7 +75,7 @@ def _slopes(plan: Plan, weighed: dict[str, float]) -> Floats:
         if spend.ndim > 1:
             share = spend[line] / totals[line] if totals[line] > 0 else plan.scenario.shares[line]
         plans[line + 1, line] += step * share
-    leaves = Simulator.of(plan.scenario).outcomes(plans).mean(axis=1)
-    kpis = kpi_values(plan.scenario, leaves, plans)
+    leaves = Simulator.of(plan.scenario).outcomes(plans)
+    kpis = kpi_means(plan.scenario, leaves, plans)
     value = np.sum([factor * kpis[name] for name, factor in weighed.items()], axis=0)
     return np.asarray(PER * (value[1:] - value[0]) / step)

@@ -77,7 +77,7 @@ class CellProblem(Problem):
 
     def _look_for_curves(self, name: str, kpis: Floats) -> None:
         model = self.scenario.response
-        for k in np.flatnonzero(kpis):
+        for k in np.flatnonzero(kpis[: len(model.kpis)]):
             shaped = ~(model.linear() if kpis[k] < 0 else model.concave())[k]
             if shaped.any() and not self.curved:
                 line, leaf = self.scenario.lines[int(np.argmax(shaped))], self.scenario.tree.leaves[k]
@@ -87,6 +87,10 @@ class CellProblem(Problem):
     def spend(self, z: Floats) -> Floats:
         """Currency by line and period in the scenario's order: (L, T)."""
         return super().spend(z).reshape(-1, self.periods)
+
+    def plans(self, z: Floats) -> Floats:
+        """Currency of many plans (N, L * T) in the scenario's order: (N, L, T)."""
+        return super().plans(z).reshape(len(z), len(self.order), self.periods)
 
     def values(self, z: Floats) -> Floats:
         """Every form at z: (P,)."""
@@ -174,7 +178,18 @@ class CellProblem(Problem):
         -------
         (N, K, L * T)
         """
-        return self._gradients(z, self.simulator, counted)
+        found = self._gradients(z, self.simulator, counted)
+        if not len(self.own):
+            return found
+        # One plan, whatever the draws count for: its differences are asked for once.
+        own: dict[bytes, Floats] = {}
+        for row in z:
+            if row.tobytes() not in own:
+                own[row.tobytes()] = self.own.slopes(row, self.lower, self.upper, self.plans)
+        slopes = np.stack([own[row.tobytes()] for row in z]) / self.size[-len(self.own) :, None]
+        draws = slopes.shape[1]
+        counted = np.full((len(z), draws), 1.0 / draws) if counted is None else counted
+        return np.concatenate([found, np.einsum("nd,ndfl->nfl", counted, slopes)], axis=1)
 
     def _gradients(self, z: Floats, simulator: Simulator, counted: Floats | None = None) -> Floats:
         spend = np.stack([self.spend(row) for row in z])
@@ -183,13 +198,16 @@ class CellProblem(Problem):
         if counted is not None:
             share = np.broadcast_to(counted[:, :, None], (len(z), n_draws, n_kpis))
         raw = simulator.gradients(spend, share)[..., : self.periods]
-        flat = raw.reshape(*raw.shape[:2], -1)[:, :, self.columns] * (self.money / self.size[:, None])
+        flat = raw.reshape(*raw.shape[:2], -1)[:, :, self.columns] * (self.money / self.size[:n_kpis, None])
         return np.where(self.pinned, 0.0, flat)
 
     def _totals(self, z: Floats) -> Floats:
         """Scaled effects of all lines and periods together, by draw: (D, K)."""
-        found: Floats = self.simulator.line_outcomes(self.spend(z)[None])[0] / self.size
-        return found
+        spend = self.spend(z)[None]
+        found = self.simulator.line_outcomes(spend)[0]
+        if len(self.own):
+            found = np.concatenate([found, self.own.values(spend)[0]], axis=1)
+        return np.asarray(found / self.size)
 
     def _value(self, form: Form, totals: Floats, z: Floats) -> tuple[float, Floats | None]:
         """A form's value, and what each draw counts for in it; None where all count the same."""

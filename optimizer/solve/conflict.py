@@ -16,7 +16,7 @@ from scipy.optimize import LinearConstraint, milp
 from ..constraints import Polyhedron, Switches
 from ..errors import InfeasibleError, SolverError
 from ..preferences import Floor, bound, floor_label, measure
-from ..simulate import kpi_values
+from ..simulate import kpi_means, kpi_values
 from .cells import problem_of
 from .chance import chance_floors
 from .mixed_integer import MixedIntegerSolver
@@ -295,7 +295,7 @@ def best_level(scenario: Scenario, name: str, floors: dict[str, float | Floor]) 
         if isinstance(limit, Floor):
             reached = measure(limit, draws, _rising(scenario, name))
         else:
-            reached = float(kpi_values(scenario, problem.simulator.outcomes(spend).mean(axis=1), spend)[name][0])
+            reached = float(kpi_means(scenario, problem.simulator.outcomes(spend), spend)[name][0])
         if abs(reached - level) <= 1e-9 * abs(level) or scenario.tree.affine(name) is not None:
             break
         level = reached

@@ -36,6 +36,13 @@ APART = 1e-3
 # The relaxed problem is solved to this, or as far as this share of the time goes.
 RELAXED_TOLERANCE, RELAXED_SECONDS, SHARE = 1e-5, 30.0, 0.4
 FAR = 1e2
+BOUNDED = "the bound is that of a simpler problem that is nowhere below this one"
+UNBOUNDED = "nothing bounds how much better another could be"
+
+
+def gradients(problem: Problem) -> str:
+    """Return what plans are improved with, in words."""
+    return "gradients, in part by differences" if len(problem.own) else "exact gradients"
 
 
 class PlanSearch:
@@ -116,8 +123,9 @@ class EvolveSolver:
         self._proven: list[tuple[Solver, bool]] | None = None
         self.why = (
             f"{problem.tangled or problem.curved}; plans were searched for from seed {settings.seed} and improved "
-            "with exact gradients, and the bound is that of a simpler problem that is nowhere below this one"
+            f"with {gradients(problem)}, and "
         )
+        self._above: Problem | None = None
 
     def maximise(self, goal: Goal, tolerance: float, near: Floats | None = None) -> Point:
         """Search for the best plan; the gap to the proven bound is told.
@@ -145,7 +153,8 @@ class EvolveSolver:
         if self.progress is not None:
             self.progress(1.0)
         local = is_local(self.problem, self.projection, best, goal, self.settings.seed)
-        return replace(proven_to(best, bound), why=self.why, local=local)
+        why = self.why + (BOUNDED if self._above is not None else UNBOUNDED) + self.problem.own.said(len(best.z))
+        return replace(proven_to(best, bound), why=why, local=local)
 
     def bound(self, goal: Goal, tolerance: float = RELAXED_TOLERANCE) -> tuple[float, list[Floats]]:
         """Return what no plan exceeds, infinite where nothing bounds it, and plans that are best without synergy.
@@ -178,7 +187,7 @@ class EvolveSolver:
         """Solvers that prove, and whether what they prove is a bound here."""
         problem = self.problem
         found: list[tuple[Solver, bool]] = []
-        above = relaxed(problem)
+        self._above = above = relaxed(problem)
         kinds = [(above, True)] if above is not None else []
         if problem.tangled and not problem.scenario.free:
             kinds.append((unlinked(problem), False))
@@ -186,6 +195,8 @@ class EvolveSolver:
             if kind.curved or kind.scenario.polyhedron.switches is not None:
                 # No route takes floors over the worst draws there; without them the bound is only higher.
                 kind.floors = tuple(form for form in kind.floors if form.tail is None)
+                # Nor means over them: the mean over all draws is nowhere below.
+                kind.objectives = tuple(replace(form, tail=None) for form in kind.objectives)
             found.append((self._solver(kind), bounds))
         return found
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated, share_missing, spend_columns
-from ..simulate import Simulator, kpi_values
+from ..simulate import Simulator, kpi_means
 from ..versions import versions
 from ..volumes import dominated_volume
 from .box import Box
 from .cells import CellProblem
 from .chance import chance_floors
 from .evolution import INTERRUPTED, LATE, Evolution, Generation, evolve, measured
-from .evolve import EvolveSolver, PlanSearch
+from .evolve import EvolveSolver, PlanSearch, gradients
 from .frontier import MOST_OBJECTIVES, STRICT
 from .local import improve, is_local
 from .outer import LEAST_WEIGHT, Outer, volume, weights
@@ -240,7 +240,10 @@ class _Search:
         return u[worth.argmax(axis=0)]
 
     def _boxed(self) -> Problem:
-        return _problem(self.scenario, Box(self.base, self._table()).ends(self.base))
+        scaled = _problem(self.scenario, Box(self.base, self._table()).ends(self.base))
+        # One count of what functions were asked for.
+        scaled.own = self.base.own
+        return scaled
 
     def _tell(self, done: float) -> None:
         if self.progress is not None:
@@ -306,8 +309,8 @@ class _Search:
             f" ({self.algorithm or 'not begun'}, {self.generations} generations)"
         )
         local = (
-            f"; of {self.polished} improved with exact gradients {self.settled} are local optima: no small change "
-            "betters all objectives at once"
+            f"; of {self.polished} improved with {gradients(base)} {self.settled} are local optima: no small "
+            "change betters all objectives at once"
         )
         if np.isfinite(gap):
             bound = (
@@ -316,7 +319,7 @@ class _Search:
             )
         else:
             bound = "; nothing bounds what is missing"
-        return how + (local if self.polished else "") + bound
+        return how + (local if self.polished else "") + bound + base.own.said(len(base.lower))
 
 
 def _problem(scenario: Scenario, scale: dict[str, tuple[float, float]] | None = None) -> Problem:
@@ -333,7 +336,7 @@ def _tables(scenario: Scenario, problem: Problem, z: Floats) -> tuple[pd.DataFra
     names = list(scenario.objectives)
     spend = np.array([problem.spend(plan) for plan in z])
     plans = np.concatenate([spend, scenario.today[None]])
-    values = kpi_values(scenario, Simulator.of(scenario).outcomes(plans).mean(axis=1), plans)
+    values = kpi_means(scenario, Simulator.of(scenario).outcomes(plans), plans)
     kpis = np.column_stack([values[name] for name in names])
     flat = spend.reshape(len(z), -1)
     if scenario.free:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError, SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
 from ..limits import Limits
-from ..simulate import Simulator, kpi_values
+from ..simulate import Simulator, kpi_means
 from ..volumes import dominated_volume
 from .box import Box
 from .chance import chance_floors
@@ -30,6 +30,7 @@ from .point import KEPT, Point, Solver
 from .problem import Goal, Problem
 from .sandwich import Sandwich
 from .separable import SeparableSolver
+from .values import form_values
 from .zones import Zones
 
 if TYPE_CHECKING:
@@ -301,13 +302,7 @@ class _Search:
 
 def _objectives(problem: Problem, plans: Floats) -> Floats:
     """Objective forms of many plans at once: (N, L) scaled spend to (N, O)."""
-    spend = np.empty_like(plans)
-    spend[:, problem.order] = plans * problem.money
-    kpis = problem.simulator.line_outcomes(spend).mean(axis=1) / problem.size
-    factors = np.array([form.kpis for form in problem.objectives])
-    per_money = np.array([form.spend for form in problem.objectives])
-    constant = np.array([form.constant for form in problem.objectives])
-    return kpis @ factors.T + plans.sum(axis=1)[:, None] * per_money + constant
+    return form_values(problem, plans)[0]
 
 
 def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) -> Front:
@@ -315,7 +310,7 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     spend = np.array([base.spend(z) for z in search.z])
     simulator = Simulator.of(scenario)
     plans = np.vstack([spend, scenario.current])
-    values = kpi_values(scenario, simulator.outcomes(plans).mean(axis=1), plans)
+    values = kpi_means(scenario, simulator.outcomes(plans), plans)
     kpis = np.column_stack([values[name] for name in names])
     keep = non_dominated(np.round(_objectives(search.problem, np.array(search.z)), 9))
     columns = [*names, *[f"spend {line}" for line in scenario.lines]]

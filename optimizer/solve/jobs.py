@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError, OptimizerError, SolverError
+from ..functions import check_sent
 from ..plan import Certificate, Plan, labelled
 from .routes import solve
 
@@ -132,6 +133,8 @@ def _solved(waiting: dict[str, Scenario], workers: int | None) -> Iterator[tuple
         for key, scenario in rest.items():
             yield key, _try(scenario)
         return
+    for scenario in rest.values():
+        check_sent(scenario.functions)
     with ProcessPoolExecutor(min(workers, len(rest)), mp_context=get_context("spawn")) as pool:
         # Scales are frozen: the base is not needed there.
         jobs = {pool.submit(_job, replace(scenario, base=None)): key for key, scenario in rest.items()}

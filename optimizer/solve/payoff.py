@@ -73,7 +73,7 @@ def _of_base(
         preferences = scenario.spec.preferences.model_dump(exclude_none=True)
         preferences["scale"] |= found
         data = base.spec.model_dump(exclude_none=True, exclude={"hash", "claims"}) | {"preferences": preferences}
-        traded = type(base).from_dict(data, base.directory)
+        traded = base.restated(data)
         scale = freeze_scale(traded, solver).spec.preferences.scale
     pinned = {name: scale[name] for name in asked}
     return {name: (float(ends[0]), float(ends[1])) for name, ends in pinned.items() if ends != "payoff"}

@@ -6,7 +6,7 @@ Because all routes see only these numbers, neither units nor the order of lines 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ..errors import InfeasibleError, SpecError
 from ..kpis import SPEND, Affine
 from ..preferences import Floor, bound, floor_label, tail_weights
 from ..simulate import Simulator
+from .own import OwnKpis
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -151,6 +152,9 @@ class Problem:
         Box around the polyhedron; finite.
     pinned : (L,) bool
         Lines that must stay at zero.
+    own : OwnKpis
+        Functions of the user's own that its forms count. They come after the additive KPIs wherever those stand:
+        K in all.
     size : (K,)
         KPI units of one step of a scaled effect.
     objectives, floors : tuple of Form
@@ -158,8 +162,9 @@ class Problem:
     curved : str
         The first response that keeps the forms from being concave, in words; empty where all are.
     tangled : str
-        Why nothing bounds the forms line by line, in words: lines that multiply each other's effects. Empty where
-        they add up.
+        Why nothing bounds the forms line by line, in words: lines that multiply each other's effects, a
+        function of the user's own, or a mean over the worst draws where curves are not concave. Empty where they
+        add up.
     """
 
     def __init__(
@@ -179,13 +184,21 @@ class Problem:
         self.boxed = False
         self.lower, self.upper = self._natural_box()
         self.pinned = self.upper <= BESIDE_ZERO
+        self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
+        rests = frozenset().union(*map(scenario.tree.rests_on, (*scenario.objectives, *self.limits)))
+        self.own = OwnKpis(scenario, [name for name in scenario.tree.functions if name in rests])
         most = self._most(self.upper)
-        self.size = np.where(most > 0, most, 1.0)
+        self.size = np.append(np.where(most > 0, most, 1.0), self._own_sizes())
         self.curved = self.tangled = ""
         ends = scenario.spec.preferences.scale if scale is None else scale
         self.objectives = tuple(self._objective(name, ends.get(name)) for name in scenario.objectives)
-        self.limits = dict(scenario.spec.preferences.floors if floors is None else floors)
         self.floors = tuple(self._floor(name, limit) for name, limit in self.limits.items())
+        risky = [form.name for form in self.objectives if form.tail is not None]
+        obstacle = self.curved or (
+            "lines are on or off by rule" if scenario.polyhedron.switches is not None else ""
+        )
+        if risky and obstacle and not self.tangled:
+            self.tangled = f"'{risky[0]}' is a mean over the worst draws, and {obstacle}"
 
     def within(self, lower: Floats, upper: Floats) -> Problem:
         """Return the problem with other bounds on scaled spend, (L,) each, beside those of the polyhedron."""
@@ -203,6 +216,13 @@ class Problem:
         """Each additive KPI's effects at z, mean over draws: (K,) KPI units."""
         most: Floats = self._raw(z)[0].mean(axis=0).sum(axis=1)
         return most
+
+    def _own_sizes(self) -> Floats:
+        """What functions move by, from today's plan half-way to each variable alone: (F,) KPI units."""
+        if not len(self.own):
+            return np.empty(0)
+        alone = np.diag(self.upper)[~self.pinned]
+        return self.own.sizes(self.scenario.today, self.plans(0.5 * (self.scaled(self.scenario.today) + alone)))
 
     def _natural_box(self) -> tuple[Floats, Floats]:
         scenario = self.scenario
@@ -232,8 +252,21 @@ class Problem:
         beside = self.beside(z)
         if np.any(beside != z):
             slope = self._raw(beside)[1]
+        if len(self.own):
+            # Of a function only the whole is known: it is spread evenly over the lines.
+            whole = self.own.values(self.spend(z)[None])[0][:, :, None]
+            value = np.concatenate([value, np.repeat(whole / len(z), len(z), axis=2)], axis=1)
+            slope = np.concatenate([slope, self.own.slopes(z, self.lower, self.upper, self.plans)], axis=1)
         slope = np.where(self.pinned, 0.0, slope)
         return Effects(value / self.size[:, None], slope / self.size[:, None])
+
+    def outcomes(self, plans: Floats) -> Floats:
+        """Scaled effects of all lines together, of plans (N, n) and by draw: (N, D, K)."""
+        spend = self.plans(plans)
+        found = self.simulator.line_outcomes(spend)
+        if len(self.own):
+            found = np.concatenate([found, self.own.values(spend)], axis=2)
+        return found / self.size
 
     def state(self, z: Floats) -> State:
         """Evaluate every form at z (L,)."""
@@ -246,6 +279,12 @@ class Problem:
         """Currency in the scenario's order, as simulation takes a plan: (L,)."""
         spend = np.empty(len(z))
         spend[self.columns] = z * self.money
+        return spend
+
+    def plans(self, z: Floats) -> Floats:
+        """Currency of many plans (N, n) in the scenario's order, as simulation takes them."""
+        spend = np.empty_like(z)
+        spend[:, self.columns] = z * self.money
         return spend
 
     def scaled(self, spend: Floats) -> Floats:
@@ -264,16 +303,17 @@ class Problem:
 
     def _parts(self, affine: Affine) -> tuple[Floats, float, Floats]:
         leaves = self.scenario.tree.leaves
-        factors = np.array([affine.coefficients.get(name, 0.0) for name in leaves])
-        constants = affine.constant + self.simulator.baseline @ factors
+        factors = np.array([affine.coefficients.get(name, 0.0) for name in (*leaves, *self.own.names)])
+        constants = affine.constant + self.simulator.baseline @ factors[: len(leaves)]
         return factors * self.size, affine.coefficients.get(SPEND, 0.0) * self.money, constants
 
     def _objective(self, name: str, ends: Any) -> Form:
         scenario = self.scenario
-        affine = scenario.tree.affine(name)
+        of, tail = scenario.tree.tails.get(name, (name, None))
+        affine = scenario.tree.affine(of)
         if affine is None:
             raise SpecError(
-                f"'{name}' is a ratio or product: it cannot be optimised by itself",
+                f"'{of}' is a ratio or product: it cannot be optimised by itself",
                 "optimise its parts, and bound it under preferences.floors",
                 path=("kpis", name),
             )
@@ -285,13 +325,29 @@ class Problem:
         else:
             worst, best = float(ends[0]), float(ends[1])
         span = best - worst
-        self._look_for_synergy(name, kpis)
+        self._look_for_tangles(name, kpis)
         self._look_for_curves(name, kpis / span)
-        return Form(name, kpis / span, spend / span, (float(constants.mean()) - worst) / span, span, worst)
+        if tail is not None:
+            self._check_draws(name, ("kpis", name, "cvar"))
+        by_draw = None if tail is None else (constants - worst) / span
+        mean = (float(constants.mean()) - worst) / span
+        return Form(name, kpis / span, spend / span, mean, span, worst, tail, by_draw)
 
-    def _floor(self, name: str, limit: float | Floor) -> Form:
+    def _floor(self, name: str, limit: float | Floor, toward: str | None = None) -> Form:
         tree = self.scenario.tree
-        rising = self.scenario.spec.kpis[name].direction == "maximize"
+        if name in tree.tails:
+            if isinstance(limit, Floor):
+                raise SpecError(
+                    f"'{name}' is a mean over the worst draws already",
+                    "bound it with a number",
+                    path=("preferences", "floors", name),
+                )
+            of, share = tree.tails[name]
+            form = self._floor(of, Floor(value=limit, cvar=share), name)
+            return replace(
+                form, name=floor_label(name, limit, self.scenario.spec.kpis[name].direction == "maximize")
+            )
+        rising = self.scenario.spec.kpis[toward or name].direction == "maximize"
         affine, sides = tree.affine(name), tree.ratio(name)
         per_unit = 1.0
         if affine is None and sides is not None and not (isinstance(limit, Floor) and limit.cvar):
@@ -308,18 +364,33 @@ class Problem:
         kpis, spend, constants = self._parts(affine * (1.0 if rising else -1.0))
         size = float(np.abs(kpis).sum() + abs(spend) + abs(constants.mean())) or 1.0
         label = floor_label(name, limit, rising)
-        self._look_for_synergy(label, kpis)
+        self._look_for_tangles(label, kpis)
         self._look_for_curves(label, kpis)
         tail = None
         if isinstance(limit, Floor):
+            self._check_draws(name, ("preferences", "floors", name))
             tail = limit.cvar if limit.cvar is not None else 1.0 - float(limit.probability or 0.0)
         constants = constants / size
         mean = float(constants.mean())
         return Form(label, kpis / size, spend / size, mean, per_unit / size, 0.0, tail, constants)
 
-    def _look_for_synergy(self, name: str, kpis: Floats) -> None:
-        """Remember the first line that multiplies what another does for a form."""
-        counted = {self.scenario.tree.leaves[k] for k in np.flatnonzero(kpis)}
+    def _check_draws(self, name: str, path: tuple[str, ...]) -> None:
+        """Refuse a measure over draws of a KPI that rests on functions alone which give none."""
+        rests = self.scenario.tree.rests_on(name) - {SPEND}
+        if rests and rests <= self.scenario.functions.keys() and not self.own.by_draw(rests):
+            raise SpecError(
+                f"the function of '{name}' gives no draws, so nothing holds over them",
+                "bound its value with a number",
+                path=path,
+            )
+
+    def _look_for_tangles(self, name: str, kpis: Floats) -> None:
+        """Remember the first function, or the first line that multiplies what another does, for a form."""
+        leaves = self.scenario.tree.leaves
+        for k, own in enumerate(self.own.names):
+            if kpis[len(leaves) + k] and not self.tangled:
+                self.tangled = f"for '{name}', {own} is a function of the user's own, known by its values alone"
+        counted = {leaves[k] for k in np.flatnonzero(kpis[: len(leaves)])}
         for kpi, giver, taker in self.scenario.response.synergy.pairs:
             if kpi in counted and not self.tangled:
                 self.tangled = f"for '{name}', line '{giver}' multiplies what line '{taker}' does for {kpi}"
@@ -327,7 +398,7 @@ class Problem:
     def _look_for_curves(self, name: str, kpis: Floats) -> None:
         """Remember the first response that makes a form anything but concave."""
         concave = self.scenario.response.concave()[:, self.order]
-        for k in np.flatnonzero(kpis):
+        for k in np.flatnonzero(kpis[: len(concave)]):
             bad = ~self.straight[k] if kpis[k] < 0 else ~concave[k]
             if bad.any() and not self.curved:
                 line = self.scenario.lines[self.order[int(np.argmax(bad))]]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..curves import FAMILIES
 from ..simulate import Simulator
 from ..synergy import Synergy
+from .own import OwnKpis
 from .problem import Form, Problem
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def relaxed(problem: Problem) -> Problem | None:
 
     Floors that pull a KPI the other way than the objectives do are left out, which only raises the bound.
     """
+    if any(_owned(problem, form) for form in problem.objectives):
+        # Whatever bounds a function of the user's own, nobody has told.
+        return None
+    problem = _without_own(problem)
     signs = _signs(problem.objectives)
     if signs is None:
         return None
@@ -49,9 +54,28 @@ def relaxed(problem: Problem) -> Problem | None:
 
 
 def unlinked(problem: Problem) -> Problem:
-    """Return the problem as if no line multiplied another's effect: a guess, no bound."""
+    """Return the problem as if no line multiplied another's effect and no function moved: a guess, no bound."""
+    problem = _without_own(problem)
     response = replace(problem.scenario.response, synergy=Synergy())
     return _with_response(problem, response, list(problem.floors))
+
+
+def _owned(problem: Problem, form: Form) -> bool:
+    """Whether a form counts a function of the user's own."""
+    return bool(np.any(form.kpis[len(problem.size) - len(problem.own) :]))
+
+
+def _without_own(problem: Problem) -> Problem:
+    """The problem without functions of the user's own: floors on them left out, objectives without their part."""
+    if not len(problem.own):
+        return problem
+    found, n = copy.copy(problem), len(problem.size) - len(problem.own)
+    found.own, found.size = OwnKpis(problem.scenario, ()), problem.size[:n]
+    found.objectives, found.floors = (
+        tuple(replace(form, kpis=form.kpis[:n]) for form in forms)
+        for forms in (problem.objectives, [form for form in problem.floors if not _owned(problem, form)])
+    )
+    return found
 
 
 def _with_response(problem: Problem, response: ResponseModel, floors: list[Form]) -> Problem:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -170,6 +171,7 @@ def frontier(
     progress: Callable[[float], None] | None = None,
     route: Literal["evolve"] | None = None,
     search: Evolution | None = None,
+    risk: Mapping[str, float] | None = None,
 ) -> Front:
     """Find the Pareto front over the scenario's objective KPIs.
 
@@ -189,6 +191,10 @@ def frontier(
         flighting it is taken anyway.
     search : Evolution, optional
         How large that search is, its seed and algorithm, and where its generations are kept.
+    risk : mapping, optional
+        By objective KPI, a share of its worst draws, 0.1 being a tenth: the mean over them (CVaR) is an objective
+        beside the KPI's own mean. A scenario with one objective will do. Where the scenario holds no draws out
+        (``response.held_out``) a third are: ``front.fresh`` tells what the plans lose on them.
 
     Returns
     -------
@@ -204,12 +210,41 @@ def frontier(
     DataError
         If the search's checkpoint is of another search, or damaged.
     """
+    from ..risk import with_risk
+
+    scenario = with_risk(scenario, risk) if risk else scenario
+    refuse_contradicted(scenario, scenario.objectives)
+    front = _frontier(scenario, tolerance, time_limit, progress, route, search)
+    return replace(front, certificate=replace(front.certificate, why=front.certificate.why + _lost(front)))
+
+
+def _lost(front: Front) -> str:
+    """What the front loses on draws that the search has not seen, in words."""
+    from ..risk import lost_words
+
+    if front.fresh is None or front.scenario.fresh is None:
+        return ""
+    span = (front.box["best"] - front.box["worst"]).abs()
+    losses = [f"{name} {100 * front.fresh[f'loss {name}'].mean() / span[name]:.2g} %" for name in span.index]
+    return (
+        f"; on {front.scenario.fresh.draws} draws that no search has seen it {lost_words(front.lost)} of "
+        f"its hypervolume, and its plans on average lose of what a KPI ranges over: {', '.join(losses)}"
+    )
+
+
+def _frontier(
+    scenario: Scenario,
+    tolerance: float,
+    time_limit: float,
+    progress: Callable[[float], None] | None,
+    route: Literal["evolve"] | None,
+    search: Evolution | None,
+) -> Front:
     from .cells import problem_of
     from .evolution import Evolution
     from .evolved_front import find_evolved_front
     from .frontier import find_front
 
-    refuse_contradicted(scenario, scenario.objectives)
     pick = partial(pick_route, deadline=time.monotonic() + time_limit)
     try:
         if route == "evolve" or scenario.free or problem_of(scenario).tangled:

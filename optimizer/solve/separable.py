@@ -145,8 +145,10 @@ class SeparableSolver:
 def budget_of(problem: Problem) -> tuple[float, bool] | None:
     """Return the budget in money units and whether all of it must be spent.
 
-    None if the problem is more than one budget and a range for each line.
+    None if the problem is more than one budget and a range for each line, or counts its worst draws only.
     """
+    if any(form.tail is not None for form in problem.objectives):
+        return None
     rows = np.flatnonzero(np.count_nonzero(problem.A, axis=1) > 1)
     if len(rows) != 1 or problem.floors or problem.scenario.polyhedron.switches is not None:
         return None

@@ -23,7 +23,8 @@ FAR = 1e4
 class TangentModel:
     """One cvxpy problem with parameters, re-solved as tangents, weights, references or limits change.
 
-    Every effect (K, L) has tangents of its own; a floor over the worst draws has tangents over all lines at once.
+    Every effect (K, L) has tangents of its own; an objective or a floor over the worst draws has tangents over all
+    lines at once, and the objective a value (V,) that none of them is below.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -32,6 +33,9 @@ class TangentModel:
         highs.quiet_solver()
         n_kpis, n_lines = len(problem.size), len(problem.lower)
         self.tails = [index for index, form in enumerate(problem.floors) if form.tail is not None]
+        self.risky = [index for index, form in enumerate(problem.objectives) if form.tail is not None]
+        self.risk_slope = np.empty((0, len(self.risky), n_lines))
+        self.risk_intercept = np.empty((0, len(self.risky)))
         self.slope = np.empty((0, n_kpis, n_lines))
         self.intercept = np.empty((0, n_kpis, n_lines))
         self.tail_slope = np.empty((0, len(self.tails), n_lines))
@@ -52,6 +56,10 @@ class TangentModel:
             [self.tail_intercept, (state.room[self.tails] - rises @ state.z)[None]]
         )
 
+        rises = state.rises[self.risky]
+        self.risk_slope = np.concatenate([self.risk_slope, rises[None]])
+        self.risk_intercept = np.concatenate([self.risk_intercept, (state.u[self.risky] - rises @ state.z)[None]])
+
     def _build(self, n_slots: int) -> None:
         problem = self.problem
         n_kpis, n_lines = self.slope.shape[1:]
@@ -70,15 +78,33 @@ class TangentModel:
         repeated = np.ones((n_slots, 1)) @ cp.reshape(self.z @ spread, (1, n_kpis * n_lines), order="C")
         cuts = np.ones((n_slots, 1)) @ flat <= self._intercept + cp.multiply(self._slope, repeated)
         values = self._forms(problem.objectives)
+        risks = self._risks(n_slots)
+        if self.risky:
+            # The value of an objective over the worst draws stands for its mean.
+            place = np.eye(n)[:, self.risky]
+            values = cp.multiply(1.0 - place.sum(axis=1), values) + place @ self.risks
         self._worst = values - self._reference >= self.worst_off
         self._held = values >= self._least
         self._at_most = problem.A[~problem.equal] @ self.z <= problem.b[~problem.equal]
         rules = [cuts, self._worst, self._held, self._at_most, cp.abs(self.worst_off) <= FAR]
-        rules += self._more_rules(n_slots)
+        rules += risks + self._more_rules(n_slots)
         goal = self._weights @ values + self._reach * self.worst_off
         self._program = cp.Problem(cp.Maximize(goal), rules)
         if not self._program.is_dcp(dpp=True):
             raise SolverError("the tangent program lost its parametrised form", "report this as a fault")
+
+    def _risks(self, n_slots: int) -> list[Any]:
+        """Objectives over the worst draws under their tangents, slot by slot."""
+        self._risk = None
+        if not self.risky:
+            return []
+        rows = n_slots * len(self.risky)
+        self.risks = cp.Variable(len(self.risky))
+        self._risk_slope = cp.Parameter((rows, len(self.problem.lower)))
+        self._risk_intercept = cp.Parameter(rows)
+        each = np.tile(np.eye(len(self.risky)), (n_slots, 1))
+        self._risk = each @ self.risks <= self._risk_slope @ self.z + self._risk_intercept
+        return [self._risk]
 
     def _more_rules(self, n_slots: int) -> list[Any]:
         """Rules that only some problems have."""
@@ -145,6 +171,10 @@ class TangentModel:
             rows = n_slots * len(self.tails)
             self._tail_slope.value = _padded(self.tail_slope, n_slots).reshape(rows, -1)
             self._tail_intercept.value = _padded(self.tail_intercept, n_slots).reshape(rows)
+        if self.risky:
+            rows = n_slots * len(self.risky)
+            self._risk_slope.value = _padded(self.risk_slope, n_slots).reshape(rows, -1)
+            self._risk_intercept.value = _padded(self.risk_intercept, n_slots).reshape(rows)
         n = len(goal.weights)
         self._weights.value = goal.weights
         self._reach.value = 0.0 if goal.reference is None else 1.0
@@ -198,6 +228,8 @@ class TangentModel:
         problem = self.problem
         forms = [*problem.objectives, *problem.floors]
         factors = np.concatenate([up, floors])
+        risks = self._risk_shares(up)
+        factors[self.risky] = 0.0
         kpis = np.sum([f * form.kpis for f, form in zip(factors, forms, strict=True)], axis=0)
         spend = float(sum(f * form.spend for f, form in zip(factors, forms, strict=True)))
         constant = float(sum(f * form.constant for f, form in zip(factors, forms, strict=True)))
@@ -206,10 +238,25 @@ class TangentModel:
             n_slots = len(tails)
             price = price - np.einsum("sf,sfl->l", tails, _padded(self.tail_slope, n_slots))
             constant += float(np.sum(tails * _padded(self.tail_intercept, n_slots)))
+        if self.risky:
+            n_slots = len(risks)
+            price = price - np.einsum("sf,sfl->l", risks, _padded(self.risk_slope, n_slots))
+            constant += float(np.sum(risks * _padded(self.risk_intercept, n_slots)))
         points = self._corners()
         over = (self.intercept[:, None] + self.slope[:, None] * points[None, :, None, :]).min(axis=0)
         lagrangian = np.tensordot(kpis, over, axes=(0, 1)) - price * points
         return constant + float(rows @ problem.b) + float(lagrangian.max(axis=0).sum())
+
+    def _risk_shares(self, up: Floats) -> Floats:
+        """What tangents to objectives over the worst draws count for, by slot: (S, V), adding up to theirs.
+
+        No tangent is below the objective, so no mixture of them is.
+        """
+        if self._risk is None:
+            return np.empty((0, 0))
+        shares = np.maximum(self._risk.dual_value, 0.0).reshape(-1, len(self.risky))
+        shares[-1] += np.where(shares.sum(axis=0) > 0, 0.0, 1.0)
+        return np.asarray(shares / shares.sum(axis=0) * up[self.risky])
 
     def _corners(self) -> Floats:
         """Where the over-estimates bend, and the ends of the box: (P, L). Their maxima lie on these."""

@@ -13,11 +13,7 @@ Floats = NDArray[np.float64]
 
 def form_values(problem: Problem, plans: Floats) -> tuple[Floats, Floats]:
     """Simulate plans (N, n), scaled spend; return objective forms (N, O) and the room in floors (N, F)."""
-    spend = np.zeros_like(plans)
-    spend[:, problem.columns] = plans * problem.money
-    if problem.scenario.free:
-        spend = spend.reshape(len(plans), len(problem.order), -1)
-    effects = problem.simulator.line_outcomes(spend) / problem.size
+    effects = problem.outcomes(plans)
     means, total = effects.mean(axis=1), plans.sum(axis=1)
     found = [
         np.array([_values(form, effects, means, total) for form in forms]).reshape(len(forms), len(plans)).T
