@@ -11,18 +11,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
+from .ascent import ascend, rises_of
+from .cells import CellProblem
 from .evolution import Evolution, evolve
 from .local import improve, is_local, proven_to
-from .point import KEPT, Point, Solver
+from .point import KEPT, Point, Solver, evaluate
 from .problem import Goal, Problem
 from .projection import Projection
 from .relaxed import relaxed, unlinked
 from .seeds import different, population, spread, today
+from .shapes import Shapes, bought
 from .values import form_values
 
 Floats = NDArray[np.float64]
@@ -36,6 +40,8 @@ APART = 1e-3
 # The relaxed problem is solved to this, or as far as this share of the time goes.
 RELAXED_TOLERANCE, RELAXED_SECONDS, SHARE = 1e-5, 30.0, 0.4
 FAR = 1e2
+# Rounds in which plans with shapes climb with every period free.
+SHAPED_ROUNDS = 120
 
 
 class PlanSearch:
@@ -133,6 +139,10 @@ class EvolveSolver:
         """
         self.solves += 1
         bound, guesses = self.bound(goal)
+        flat = None
+        if isinstance(self.problem, CellProblem):
+            flat, shaped = self._shaped(goal)
+            guesses = [*shaped, *guesses]
         starts = self.starts(guesses if near is None else [near, *guesses])
         best = self.improved(starts, goal)
         if best is None or bound - best.value > tolerance:
@@ -145,7 +155,25 @@ class EvolveSolver:
         if self.progress is not None:
             self.progress(1.0)
         local = is_local(self.problem, self.projection, best, goal, self.settings.seed)
-        return replace(proven_to(best, bound), why=self.why, local=local)
+        why = self.why
+        if isinstance(self.problem, CellProblem):
+            why += f"; {bought(self.problem, best.u, flat)}"
+        return replace(proven_to(best, bound), why=why, local=local)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """Flights with shapes; for problems over cells only."""
+        assert isinstance(self.problem, CellProblem)
+        return Shapes(self.problem, self.projection)
+
+    def _shaped(self, goal: Goal) -> tuple[Floats | None, list[Floats]]:
+        """What the best flat plan is worth (O,); plans that climbed from shapes with every period free, and it."""
+        problem = self.problem
+        plans, kept = self.projection(self.shapes.plans(goal, self.settings.seed))
+        found = list(ascend(rises_of(problem), self.projection, plans, [goal] * len(plans), SHAPED_ROUNDS))
+        plans, kept = self.shapes.flat(problem, [goal])
+        real = evaluate(problem, plans[0], goal) if kept[0] else None
+        return (None, found) if real is None else (real[0], [*found, plans[0]])
 
     def bound(self, goal: Goal, tolerance: float = RELAXED_TOLERANCE) -> tuple[float, list[Floats]]:
         """Return what no plan exceeds, infinite where nothing bounds it, and plans that are best without synergy.

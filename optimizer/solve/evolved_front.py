@@ -20,6 +20,7 @@ from ..front import Front, FrontCertificate, non_dominated, share_missing, spend
 from ..simulate import Simulator, kpi_values
 from ..versions import versions
 from ..volumes import dominated_volume
+from .ascent import ascend, rises_of
 from .box import Box
 from .cells import CellProblem
 from .chance import chance_floors
@@ -43,8 +44,8 @@ Pick = Callable[..., Solver]
 
 # So much of the time goes into bounds and first plans, and so many plans are improved in the end.
 SEEDING, POLISHED = 0.4, 24
-# Start plans improved for each objective alone.
-FEW = 2
+# Rounds of climbing side by side.
+CLIMBED = 40
 # Simpler problems are solved to this, in steps: their bounds hold whatever it is.
 ROUGH = 1e-3
 # Share of the work done before evolution and after it, for progress.
@@ -125,27 +126,41 @@ class _Search:
             self.starts = self.solver.starts([z for goal in goals for z in self.solver.bound(goal, ROUGH)[1]])
         self._take(self.starts)
         self._report()
-        for goal in goals:
-            point = self.solver.improved(self.starts, goal, FEW)
-            if point is not None:
-                self._take(point.z[None])
-                self._report()
+        # Each objective alone, which makes the box, and weighted sums of all.
+        self._ascend([Goal(w) for w in (*_tie_breaking(n), *weights(n)[n:])], CLIMBED)
         self.scaled = self._boxed()
         # Weighted sums miss the hollows of a front; these do not.
-        for w in weights(n):
-            if time.monotonic() > self.solver.deadline:
-                return
-            self._improve(Goal(np.full(n, AUGMENT / n), w))
+        self._ascend([Goal(np.full(n, AUGMENT / n), w) for w in weights(n)], CLIMBED)
+
+    def _ascend(self, goals: list[Goal], rounds: int, others: Floats | None = None) -> None:
+        """Improve, side by side, the best plan known for each goal on the scaled problem, or others (N, n)."""
+        if others is None:
+            known = self.z if len(self.z) else self.starts
+            u = form_values(self.scaled, known)[0]
+            others = known[[int(np.argmax([goal.value(row) for row in u])) for goal in goals]]
+        if not len(others):
+            return
+
+        def watch(plans: Floats) -> bool:
+            self._take(plans)
             self._report()
+            return time.monotonic() > self.ends
+
+        self._take(ascend(rises_of(self.scaled), self._projected, others, goals, rounds, watch))
+        self._report()
+
+    def _projected(self, plans: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        return self.projection(plans)
 
     def _bounds(self) -> None:
         """Bound weighted sums and improve the plans that come with them, as far as the time for them goes."""
         n, deadline = len(self.scaled.objectives), self.solver.deadline
         solver = EvolveSolver(self.scaled, self.solver.pick, deadline)
         solver.projection = self.projection
+        found: list[tuple[Goal, Floats]] = []
         for index, w in enumerate(weights(n)):
             if time.monotonic() > deadline and index >= n:
-                return
+                break
             goal = Goal(w)
             bound, guesses = solver.bound(goal, ROUGH)
             self.solves += 1
@@ -153,20 +168,11 @@ class _Search:
             near, kept = self.projection(np.array(guesses).reshape(-1, self.z.shape[1]))
             self.starts = different(np.vstack([self.starts, near[kept]]))
             self._take(near[kept])
-            self._improve(goal, near[kept])
             self._report()
-
-    def _improve(self, goal: Goal, others: Floats | None = None) -> None:
-        """Improve the plan kept that is best for a goal on the scaled problem, and others (N, n)."""
-        starts = self.z[:0] if others is None else others
-        if len(self.z):
-            u = form_values(self.scaled, self.z)[0]
-            best = int(np.argmax([goal.value(row) for row in u]))
-            starts = np.vstack([self.z[best], starts])
-        for z in different(starts):
-            point = improve(self.scaled, self.projection, z, goal)
-            if point is not None:
-                self._take(point.z[None])
+            found += [(goal, z) for z in near[kept]]
+        if found:
+            goals, near = [goal for goal, _ in found], np.array([z for _, z in found])
+            self._ascend(goals, CLIMBED, near)
 
     def _evolve(self) -> None:
         most = self.settings.population // 2
