@@ -30,9 +30,10 @@ from .frontier import MOST_OBJECTIVES, STRICT
 from .local import improve, is_local
 from .outer import LEAST_WEIGHT, Outer, volume, weights
 from .payoff import freeze_scale
-from .point import Solver
+from .point import KEPT, Solver
 from .problem import Goal, Problem
 from .seeds import different, population
+from .shapes import bought
 from .tradeoff import AUGMENT, goal_of
 from .values import form_values
 
@@ -100,6 +101,8 @@ class _Search:
         # Where evolution starts: plans that keep the linear rules.
         self.starts = self.z
         self.scaled = self.base
+        # Objectives of the best flat plans, where periods are free.
+        self.flat = self.u
         self.solves = self.generations = self.polished = self.settled = 0
         self.algorithm = self.ended = ""
 
@@ -126,11 +129,26 @@ class _Search:
             self.starts = self.solver.starts([z for goal in goals for z in self.solver.bound(goal, ROUGH)[1]])
         self._take(self.starts)
         self._report()
+        if isinstance(self.base, CellProblem):
+            self._shape()
         # Each objective alone, which makes the box, and weighted sums of all.
         self._ascend([Goal(w) for w in (*_tie_breaking(n), *weights(n)[n:])], CLIMBED)
         self.scaled = self._boxed()
         # Weighted sums miss the hollows of a front; these do not.
         self._ascend([Goal(np.full(n, AUGMENT / n), w) for w in weights(n)], CLIMBED)
+
+    def _shape(self) -> None:
+        """Start from flights with shapes, and remember the best flat plans."""
+        goals = [Goal(w) for w in weights(len(self.base.objectives))]
+        shapes = self.solver.shapes
+        plans, kept = self.projection(np.array([shapes.best(goal) for goal in goals]))
+        self.starts = different(np.vstack([plans[kept], self.starts]))
+        self._take(plans[kept])
+        self._report()
+        plans, kept = shapes.flat(self.base, goals)
+        self._take(plans[kept])
+        u, room = form_values(self.base, plans[kept])
+        self.flat = u[np.all(room >= -KEPT, axis=1)]
 
     def _ascend(self, goals: list[Goal], rounds: int, others: Floats | None = None) -> None:
         """Improve, side by side, the best plan known for each goal on the scaled problem, or others (N, n)."""
@@ -322,7 +340,20 @@ class _Search:
             )
         else:
             bound = "; nothing bounds what is missing"
-        return how + (local if self.polished else "") + bound
+        return how + (local if self.polished else "") + bound + self._bought()
+
+    def _bought(self) -> str:
+        """What free flighting buys, in words: the share of the box covered, and each KPI at its best."""
+        if not isinstance(self.base, CellProblem):
+            return ""
+        if not len(self.flat):
+            return f"; {bought(self.base, self.u.max(axis=0), None)}"
+        box = Box(self.base, self._table())
+        covered = [dominated_volume(measured(u, (box.low, box.best))) for u in (self.u, self.flat)]
+        return (
+            f"; plans cover {covered[0]:.1%} of the box, flat ones {covered[1]:.1%}"
+            f"; {bought(self.base, self.u.max(axis=0), self.flat.max(axis=0), 'each KPI at its best')}"
+        )
 
 
 def _problem(scenario: Scenario, scale: dict[str, tuple[float, float]] | None = None) -> Problem:

@@ -215,13 +215,15 @@ def _alone(simulator: Simulator, line: int) -> Simulator:
     return replace(simulator, **arrays, links=None)
 
 
-def bought(problem: Problem, u: Floats, flat: Floats | None) -> str:
+def bought(problem: Problem, u: Floats, flat: Floats | None, where: str = "") -> str:
     """Return what free flighting buys over the best flat plan found, KPI by KPI, in words.
 
     Parameters
     ----------
     u, flat : (O,)
         Objective forms of the plan and of the flat one; None where no flat plan was found.
+    where : str
+        What is compared, where it is not the plan.
     """
     if flat is None:
         return "no flat plan was found that keeps every rule"
@@ -230,4 +232,5 @@ def bought(problem: Problem, u: Floats, flat: Floats | None) -> str:
         new, old = float(form.kpi(own)), float(form.kpi(even))
         share = f" ({(new - old) / abs(old):+.1%})" if old else ""
         parts.append(f"{form.name} {new:,.6g} instead of {old:,.6g}{share}")
-    return "what free flighting buys over the best flat plan found: " + ", ".join(parts)
+    where = f", {where}" if where else ""
+    return f"what free flighting buys over the best flat plan found{where}: " + ", ".join(parts)
