@@ -13,7 +13,7 @@ import optimizer as opt
 from optimizer.solve.cells import CellProblem
 from optimizer.solve.problem import Goal
 from optimizer.solve.projection import Projection
-from optimizer.solve.shapes import BURSTS, FLAT, FOLLOWING, PULSES, Shapes, library
+from optimizer.solve.shapes import BURSTS, FLAT, FOLLOWING, PULSES, Shapes, library, paced
 from optimizer.solve.values import form_values
 
 SMALL = opt.Evolution(population=20, evaluations=200)
@@ -52,7 +52,7 @@ def test_bursts_that_are_best_are_found() -> None:
 
 
 def test_shapes_are_shares() -> None:
-    shares, kinds = library(52, np.array([1.0 + np.arange(52) / 52, np.ones(52)])[:, :])
+    shares, kinds = library(52, np.array([1.0 + np.arange(52) / 52, np.ones(52)]))
     assert shares.sum(axis=1) == pytest.approx(np.ones(len(shares)))
     assert shares.min() >= 0.0
     assert kinds[0] == FLAT
@@ -60,6 +60,13 @@ def test_shapes_are_shares() -> None:
     # Off between bursts; never off between pulses.
     assert (shares[kinds == BURSTS].min(axis=1) == 0.0).all()
     assert shares[kinds == PULSES].min() > 0.0
+
+
+def test_paced_shapes_keep_their_pace() -> None:
+    shares = paced(library(13, np.empty((0, 13)))[0], 0.5, 0.4)
+    assert shares.sum(axis=1) == pytest.approx(np.ones(len(shares)))
+    assert np.all(shares[:, 1:] <= 1.5 * shares[:, :-1] * (1 + 1e-12))
+    assert np.all(shares[:, 1:] >= 0.6 * shares[:, :-1] * (1 - 1e-12))
 
 
 def test_the_best_flat_plan_is_that_of_a_flat_scenario() -> None:

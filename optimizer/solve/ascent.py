@@ -22,8 +22,9 @@ Rises = Callable[[Floats], tuple[Floats, Floats, Floats, Floats]]
 SOFT, PRICE = (0.05, 2e-3), 10.0
 # A step must gain this share of what its slope promises; else it is cut to that share.
 GAIN, CUT = 1e-4, 0.25
-# A first step moves plans by about so much, in money units; none moves a variable by more than all of it.
-FIRST, FARTHEST = 0.1, 1.0
+# A first step moves plans by about so much, in money units; none moves a variable by more than so many even
+# shares: from far away the way back to many rules is long.
+FIRST, FARTHEST = 0.1, 10.0
 KEPT = 1e-9
 # Plans that no round has bettered by this, in steps, for so many rounds have arrived.
 LITTLE, ROUNDS = 1e-7, 8
@@ -68,7 +69,9 @@ def ascend(
     at = plans.copy()
     best, best_worth = at.copy(), np.full(len(at), -np.inf)
     state: tuple[Floats, ...] = rises(at)
-    step = FIRST / np.maximum(np.linalg.norm(climb.goal_at(state, 0.0)[1], axis=1), 1e-12)
+    first, far = climb.goal_at(state, 0.0)[1], min(1.0, FARTHEST / at.shape[1])
+    step = FIRST / np.maximum(np.linalg.norm(first, axis=1), 1e-12)
+    step = np.minimum(step, far / np.maximum(np.abs(first).max(axis=1), 1e-12))
     since = np.zeros(len(at), dtype=int)
     for number in range(rounds):
         done = number / rounds
@@ -88,7 +91,7 @@ def ascend(
         gained, after = climb.goal_at(there, done)
         taken = gained >= value + GAIN * slope
         turn = -np.einsum("ni,ni->n", way, after - rise)
-        longest = FARTHEST / np.maximum(np.abs(after).max(axis=1), 1e-12)
+        longest = far / np.maximum(np.abs(after).max(axis=1), 1e-12)
         spectral = np.where(turn > 0, np.einsum("ni,ni->n", way, way) / np.maximum(turn, 1e-300), 4.0 * step)
         step = np.where(taken, np.minimum(np.maximum(spectral, 1e-3 * step), longest), CUT * step)
         at = np.where(taken[:, None], at + way, at)

@@ -42,6 +42,8 @@ RELAXED_TOLERANCE, RELAXED_SECONDS, SHARE = 1e-5, 30.0, 0.4
 FAR = 1e2
 # Rounds in which plans with shapes climb with every period free.
 SHAPED_ROUNDS = 120
+# How often lines swap their flights between them.
+CROSSED = 3
 
 
 class PlanSearch:
@@ -160,6 +162,9 @@ class EvolveSolver:
             why += f"; {bought(self.problem, best.u, flat)}"
         return replace(proven_to(best, bound), why=why, local=local)
 
+    def _late(self, plans: Floats) -> bool:
+        return time.monotonic() > self.deadline
+
     @cached_property
     def shapes(self) -> Shapes:
         """Flights with shapes; for problems over cells only."""
@@ -170,7 +175,11 @@ class EvolveSolver:
         """What the best flat plan is worth (O,); plans that climbed from shapes with every period free, and it."""
         problem = self.problem
         plans, kept = self.projection(self.shapes.plans(goal, self.settings.seed))
-        found = list(ascend(rises_of(problem), self.projection, plans, [goal] * len(plans), SHAPED_ROUNDS))
+        goals = [goal] * len(plans)
+        found = list(ascend(rises_of(problem), self.projection, plans, goals, SHAPED_ROUNDS, self._late))
+        for _ in range(CROSSED):
+            plans = self.projection(self.shapes.crossed(np.array(found), goal))[0]
+            found += [*ascend(rises_of(problem), self.projection, plans, [goal], SHAPED_ROUNDS, self._late)]
         plans, kept = self.shapes.flat(problem, [goal])
         real = evaluate(problem, plans[0], goal) if kept[0] else None
         return (None, found) if real is None else (real[0], [*found, plans[0]])

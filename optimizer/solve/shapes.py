@@ -3,11 +3,12 @@
 What a line does for each KPI is simulated for every shape at a few totals, each line alone. How much each line
 gets, and in which shape, is then a split of the budget between lines (dynamic programming on a grid). Where
 effects add up that is the best plan of the library but for the grid; in any case it is a place to climb from with
-every period free. Shapes are drawn into the rules first: pacing holds for a line whatever it spends.
+every period free. Shapes keep the pacing rules, which hold for a line whatever it spends.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import cached_property
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ..constraints import chosen
 from ..simulate import Simulator
 from .ascent import Rises, ascend
 from .cells import CellProblem
@@ -28,7 +30,7 @@ Floats = NDArray[np.float64]
 NUMBERS, LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 26), (1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 20, 26, 39)
 PHASES, BASE = (0.0, 0.25, 0.5, 0.75), 0.4
 # Shares of a line's most that are simulated, and steps of the budget that lines share out.
-LEVELS = np.concatenate([[0.0], np.geomspace(0.004, 1.0, 17)])
+LEVELS, FINE = (np.concatenate([[0.0], np.geomspace(0.004, 1.0, n)]) for n in (17, 60))
 STEPS = 200
 # Plans with values out by about this share give other choices nearly as good.
 NOISE, OTHERS = 0.03, 6
@@ -85,27 +87,22 @@ class Shapes:
                 past[line, 0] = again / again.sum() if again.sum() > 0 else past[line, 0]
         self.shares = np.concatenate([np.broadcast_to(shares, (n_lines, *shares.shape)), past], axis=1)
         self.kinds = np.append(self.kinds, FOLLOWING)
-        if len(projection.b) > 1:
-            self._draw_in()
+        for index, rule in enumerate(scenario.spec.constraints.pacing):
+            picked = chosen(rule.select, scenario.spec.lines, ("constraints", "pacing", index, "select"))
+            up, down = (np.inf if rule.up is None else rule.up), (1.0 if rule.down is None else rule.down)
+            for line in np.flatnonzero(picked[problem.order]).tolist():
+                self.shares[line] = paced(self.shares[line], up, down)
+        self.levels = LEVELS
         self.most = np.minimum(problem.upper.reshape(n_lines, -1).sum(axis=1), 1.0)
-
-    def _draw_in(self) -> None:
-        """Move shapes to where they keep the rules with money spread over the lines."""
-        n_lines, n_shapes, periods = self.shares.shape
-        plans = np.moveaxis(self.shares, 1, 0).reshape(n_shapes, -1) / n_lines
-        near = self.projection(plans)[0].reshape(n_shapes, n_lines, periods)
-        total = near.sum(axis=2, keepdims=True)
-        near = np.where(total > 1e-9, near / np.maximum(total, 1e-9), 1.0 / periods)
-        self.shares = np.ascontiguousarray(np.moveaxis(near, 0, 1))
 
     @cached_property
     def table(self) -> Floats:
         """Scaled mean effects of each line alone, by shape and level: (L, P, G, K)."""
         problem, size = self.problem, self.problem.size
-        found = np.empty((*self.shares.shape[:2], len(LEVELS), len(size)))
+        found = np.empty((*self.shares.shape[:2], len(self.levels), len(size)))
         for line, of in enumerate(problem.order):
             alone = _alone(problem.simulator, int(of))
-            cells = self.shares[line][:, None, :] * (self.most[line] * LEVELS)[None, :, None] * problem.money
+            cells = self.shares[line][:, None, :] * (self.most[line] * self.levels)[None, :, None] * problem.money
             flat = cells.reshape(-1, 1, problem.periods)
             found[line] = (alone.line_outcomes(flat).mean(axis=1) / size).reshape(found[line].shape)
         return found
@@ -125,6 +122,17 @@ class Shapes:
             found.append(self._shared_out(worth * (1.0 + NOISE * rng.normal(size=worth.shape[:2])[:, :, None])))
         return np.array(found)
 
+    def crossed(self, plans: Floats, goal: Goal) -> Floats:
+        """Return the best plan whose lines have flights of these plans (S, n), larger or smaller: (n,)."""
+        periods = self.problem.periods
+        flights = np.moveaxis(np.maximum(plans, 0.0).reshape(len(plans), -1, periods), 0, 1)
+        totals = flights.sum(axis=2, keepdims=True)
+        other = copy.copy(self)
+        vars(other).pop("table", None)
+        other.levels = FINE
+        other.shares = np.where(totals > 1e-9, flights / np.maximum(totals, 1e-9), 1.0 / periods)
+        return other.best(goal)
+
     def best(self, goal: Goal, allowed: NDArray[np.bool_] | None = None) -> Floats:
         """Return the best plan with shapes of the library, or of the ``allowed`` (P,) ones: (n,)."""
         worth = self._worth(goal)
@@ -139,7 +147,7 @@ class Shapes:
         forms = problem.objectives
         kpis = counted @ np.array([form.kpis for form in forms])
         spend = float(counted @ np.array([form.spend for form in forms]))
-        return np.asarray(self.table @ kpis + spend * (self.most[:, None] * LEVELS)[:, None, :])
+        return np.asarray(self.table @ kpis + spend * (self.most[:, None] * self.levels)[:, None, :])
 
     def _shared_out(self, worth: Floats) -> Floats:
         """Share the budget out between lines, in steps (dynamic programming): the plan (n,)."""
@@ -148,7 +156,7 @@ class Shapes:
         taken: list[NDArray[np.int64]] = []
         chosen: list[NDArray[np.int64]] = []
         for line in range(len(worth)):
-            at, n_steps = self.most[line] * LEVELS, int(self.most[line] * STEPS + 1e-9)
+            at, n_steps = self.most[line] * self.levels, int(self.most[line] * STEPS + 1e-9)
             right = np.clip(np.searchsorted(at, totals[: n_steps + 1]), 1, len(at) - 1)
             share = (totals[: n_steps + 1] - at[right - 1]) / np.maximum(at[right] - at[right - 1], 1e-300)
             known = np.isfinite(worth[line]).all(axis=1)
@@ -213,6 +221,19 @@ def _alone(simulator: Simulator, line: int) -> Simulator:
     by_kpi = {name: getattr(simulator, name)[:, line : line + 1] for name in names}
     arrays = {name: np.ascontiguousarray(array) for name, array in (by_line | by_kpi).items()}
     return replace(simulator, **arrays, links=None)
+
+
+def paced(shares: Floats, up: float, down: float) -> Floats:
+    """Return shares (P, T) that move by no more than ``up`` and ``down`` from one period to the next.
+
+    The lowest series nowhere below them that does, scaled back: whatever a line spends keeps the rule.
+    """
+    found = shares.copy()
+    for t in range(1, found.shape[1]):
+        found[:, t] = np.maximum(found[:, t], (1.0 - down) * found[:, t - 1])
+    for t in range(found.shape[1] - 2, -1, -1):
+        found[:, t] = np.maximum(found[:, t], found[:, t + 1] / (1.0 + up))
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
 
 
 def bought(problem: Problem, u: Floats, flat: Floats | None, where: str = "") -> str:
