@@ -4,8 +4,8 @@
 
 Every line (a brand, a market) has most of its money to itself, and it is so scarce that most lines cannot be past
 the bend of their curve in every week. The flat plan is the certified optimum of the same scenario with flat
-flighting; the search without shapes is the same evolution, of the same size and seed, from relaxed problems, today's
-plan and a spread, with the same climbs.
+flighting; the search without shapes is the same evolution, of the same size and seed, from relaxed problems,
+today's plan and a spread, with the same climbs.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def test_pacing_is_kept_and_no_plan_is_worse_than_flat() -> None:
 
 
 def test_a_front_tells_what_it_buys() -> None:
-    scenario = opt.Scenario.from_dict(shaped(2, 6, 2))
+    scenario = opt.Scenario.from_dict(shaped(2, 4, 2))
     front = opt.frontier(scenario, search=SMALL)
     why = front.certificate.why
     assert "of the box, flat ones" in why
