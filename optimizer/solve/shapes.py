@@ -32,6 +32,8 @@ PHASES, BASE = (0.0, 0.25, 0.5, 0.75), 0.4
 # Shares of a line's most that are simulated, and steps of the budget that lines share out.
 LEVELS, FINE = (np.concatenate([[0.0], np.geomspace(0.004, 1.0, n)]) for n in (17, 60))
 STEPS = 200
+# Draws that are enough to choose shapes by; the climb counts all of them.
+DRAWS = 32
 # Plans with values out by about this share give other choices nearly as good.
 NOISE, OTHERS = 0.03, 6
 # Rounds of the climb with lines flat.
@@ -215,10 +217,12 @@ def _by_line(rises: Floats, periods: int) -> Floats:
 
 
 def _alone(simulator: Simulator, line: int) -> Simulator:
-    """The simulator of one line, without what others add to it."""
+    """The simulator of one line, without what others add to it, over some of the draws."""
     by_line = {name: getattr(simulator, name)[line : line + 1] for name in ("unit", "per_currency", "history")}
     names = ("weights", "length", "after", "family", "scale", "first", "second", "knots")
     by_kpi = {name: getattr(simulator, name)[:, line : line + 1] for name in names}
+    some = slice(None, None, max(1, simulator.scale.shape[2] // DRAWS))
+    by_kpi |= {name: by_kpi[name][..., some] for name in ("weights", "scale", "first", "second")}
     arrays = {name: np.ascontiguousarray(array) for name, array in (by_line | by_kpi).items()}
     return replace(simulator, **arrays, links=None)
 
