@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import optimizer as opt
-from optimizer.solve import evolve, evolved_front, values
+from optimizer.solve import ascent, evolve, evolved_front, values
 from optimizer.solve.cells import CellProblem
 from optimizer.solve.problem import Problem
 from optimizer.volumes import dominated_volume
@@ -180,6 +180,7 @@ class Counted:
             monkeypatch.setattr(kind, "state", self._state(kind.state))
         for module in (evolve, evolved_front):
             monkeypatch.setattr(module, "form_values", self._values)
+        monkeypatch.setattr(ascent, "form_rises", self._rises)
 
     def _state(self, real):
         def state(problem, z):
@@ -192,6 +193,10 @@ class Counted:
     def _values(self, problem, plans):
         self.plans += len(plans)
         return values.form_values(problem, plans)
+
+    def _rises(self, problem, plans):
+        self.plans += 3 * len(plans)
+        return values.form_rises(problem, plans)
 
 
 def ours(world: World, seed: int, counted: Counted) -> tuple[Trace, opt.Front]:

@@ -34,6 +34,8 @@ Links = tuple[Ints, Ints, Ints, Floats]
 
 # Draws at once. Shares of all lines in all periods are kept for a block, so it is shorter than that of `kernels`.
 BLOCK = 64
+# With so few draws periods are what loops run through instead: vector code wants long rows.
+FEW = 4
 
 
 @njit(cache=True)
@@ -43,9 +45,19 @@ def blocks(n_draws: int) -> int:
 
 
 @njit(cache=True)
-def room(slots: Ints, n_periods: int) -> Floats:
-    """Room for one number by line that gives or takes, period and draw of a block: (M, T, BLOCK)."""
-    return np.empty((slots.max() + 1, n_periods, BLOCK))
+def room(slots: Ints, n_periods: int, n_draws: int) -> Floats:
+    """Room for one number by line that gives or takes, period and draw of a block: (M, T, BLOCK or fewer)."""
+    return np.empty((slots.max() + 1, n_periods, min(n_draws, BLOCK)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def carry_through(series: Floats, pad: int, length: int, lagged: Floats, b: int, out: Floats) -> None:
+    """Write one draw's ``sum_j weights[j] * series[pad + t - j]`` for all periods t: (T,)."""
+    out[:] = 0.0
+    for j in range(length):
+        weight, start = lagged[j, b], pad - j
+        for t in range(len(out)):
+            out[t] += weight * series[start + t]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -75,6 +87,15 @@ def write_shares(
         series = np.empty(pad + n_periods)
         lags = block_weights(weights[k, line], begin, length[k, line], p, lagged)
         lay_out(media, history[line], pad, series)
+        if size <= FEW:
+            wide = np.ones((4, n_periods))
+            for b in range(size):
+                carry_through(series, pad, length[k, line], lagged, b, wide[0])
+                wide[1, :], wide[2, :] = q[b], 0.0
+                add_values(code, wide[0], wide[1], curve, wide[3], wide[2])
+                for t in range(n_periods):
+                    out[t, b] = wide[2, t] if season[k, t] != 0.0 else 0.0
+            return
         for t in range(n_periods):
             if season[k, t] != 0.0:
                 carry(series, pad + t, lagged, lags, x)
@@ -185,6 +206,21 @@ def pull_to_media(
         series = np.empty(pad + n_periods)
         lags = block_weights(weights[k, line], begin, lasting, p, lagged)
         lay_out(media, history[line], pad, series)
+        if size <= FEW:
+            wide = np.empty((3, n_periods))
+            for b in range(size):
+                carry_through(series, pad, lasting, lagged, b, wide[0])
+                wide[1, :] = q[b]
+                slopes(code, wide[0], wide[1], curve, wide[2])
+                # Where the season does not count, nothing pulls.
+                for t in range(n_periods):
+                    wide[1, t], wide[0, t] = pull[t, b] * wide[2, t], 0.0
+                for j in range(min(lasting, n_periods)):
+                    for t in range(n_periods - j):
+                        wide[0, t] += lagged[j, b] * wide[1, t + j]
+                for t in range(n_periods):
+                    pull[t, b] = wide[0, t]
+            return
         for t in range(n_periods):
             if season[k, t] == 0.0:
                 continue
@@ -240,7 +276,7 @@ def outcomes(media: Floats, parameters: Parameters, links: Links, start: int, st
     """
     slots = links[0]
     n_kpis, n_draws = len(slots), out.shape[2]
-    shares, effect = room(slots, media.shape[2]), np.empty(BLOCK)
+    shares, effect = room(slots, media.shape[2], n_draws), np.empty(BLOCK)
     for task in range(start, stop):
         rest, block = divmod(task, blocks(n_draws))
         n, k = divmod(rest, n_kpis)
@@ -272,8 +308,8 @@ def line_effects(
     """
     slots = links[0]
     media = unit * spend.reshape(-1, 1)
-    shares, pulls = room(slots, unit.shape[1]), room(slots, unit.shape[1])
     n_draws = value.shape[2]
+    shares, pulls = room(slots, unit.shape[1], n_draws), room(slots, unit.shape[1], n_draws)
     for task in range(len(slots) * blocks(n_draws)):
         k, block = divmod(task, blocks(n_draws))
         begin = block * BLOCK
@@ -309,7 +345,7 @@ def gradients(
     slots = links[0]
     n_lines, n_periods = media.shape[1:]
     n_kpis, n_draws = share.shape[1:]
-    shares, pulls = room(slots, n_periods), room(slots, n_periods)
+    shares, pulls = room(slots, n_periods, n_draws), room(slots, n_periods, n_draws)
     for task in range(start, stop):
         n, k = divmod(task, n_kpis)
         for block in range(blocks(n_draws)):

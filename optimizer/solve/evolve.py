@@ -11,18 +11,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
+from .ascent import ascend, rises_of
+from .cells import CellProblem
 from .evolution import Evolution, evolve
 from .local import improve, is_local, proven_to
-from .point import KEPT, Point, Solver
+from .point import KEPT, Point, Solver, evaluate
 from .problem import Goal, Problem
 from .projection import Projection
 from .relaxed import relaxed, unlinked
 from .seeds import different, population, spread, today
+from .shapes import Shapes, bought
 from .values import form_values
 
 Floats = NDArray[np.float64]
@@ -36,6 +40,10 @@ APART = 1e-3
 # The relaxed problem is solved to this, or as far as this share of the time goes.
 RELAXED_TOLERANCE, RELAXED_SECONDS, SHARE = 1e-5, 30.0, 0.4
 FAR = 1e2
+# Rounds in which plans with shapes climb with every period free.
+SHAPED_ROUNDS = 120
+# How often lines swap their flights between them.
+CROSSED = 3
 BOUNDED = "the bound is that of a simpler problem that is nowhere below this one"
 UNBOUNDED = "nothing bounds how much better another could be"
 
@@ -141,6 +149,10 @@ class EvolveSolver:
         """
         self.solves += 1
         bound, guesses = self.bound(goal)
+        flat = None
+        if self.shapes is not None:
+            flat, shaped = self._shaped(self.shapes, goal)
+            guesses = [*shaped, *guesses]
         starts = self.starts(guesses if near is None else [near, *guesses])
         best = self.improved(starts, goal)
         if best is None or bound - best.value > tolerance:
@@ -153,8 +165,34 @@ class EvolveSolver:
         if self.progress is not None:
             self.progress(1.0)
         local = is_local(self.problem, self.projection, best, goal, self.settings.seed)
-        why = self.why + (BOUNDED if self._above is not None else UNBOUNDED) + self.problem.own.said(len(best.z))
+        why = self.why + (BOUNDED if self._above is not None else UNBOUNDED)
+        if self.shapes is not None:
+            why += f"; {bought(self.problem, best.u, flat)}"
+        why += self.problem.own.said(len(best.z))
         return replace(proven_to(best, bound), why=why, local=local)
+
+    def _late(self, plans: Floats) -> bool:
+        return time.monotonic() > self.deadline
+
+    @cached_property
+    def shapes(self) -> Shapes | None:
+        """Flights with shapes; None where periods are fixed, or a function's part of a line is not known."""
+        if not isinstance(self.problem, CellProblem) or len(self.problem.own):
+            return None
+        return Shapes(self.problem, self.projection)
+
+    def _shaped(self, shapes: Shapes, goal: Goal) -> tuple[Floats | None, list[Floats]]:
+        """What the best flat plan is worth (O,); plans that climbed from shapes with every period free, and it."""
+        problem = self.problem
+        plans, kept = self.projection(shapes.plans(goal, self.settings.seed))
+        goals = [goal] * len(plans)
+        found = list(ascend(rises_of(problem), self.projection, plans, goals, SHAPED_ROUNDS, self._late))
+        for _ in range(CROSSED):
+            plans = self.projection(shapes.crossed(np.array(found), goal))[0]
+            found += [*ascend(rises_of(problem), self.projection, plans, [goal], SHAPED_ROUNDS, self._late)]
+        plans, kept = shapes.flat(problem, [goal])
+        real = evaluate(problem, plans[0], goal) if kept[0] else None
+        return (None, found) if real is None else (real[0], [*found, plans[0]])
 
     def bound(self, goal: Goal, tolerance: float = RELAXED_TOLERANCE) -> tuple[float, list[Floats]]:
         """Return what no plan exceeds, infinite where nothing bounds it, and plans that are best without synergy.

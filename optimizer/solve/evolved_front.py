@@ -20,6 +20,7 @@ from ..front import Front, FrontCertificate, non_dominated, share_missing, spend
 from ..simulate import Simulator, kpi_means
 from ..versions import versions
 from ..volumes import dominated_volume
+from .ascent import ascend, rises_of
 from .box import Box
 from .cells import CellProblem
 from .chance import chance_floors
@@ -29,9 +30,10 @@ from .frontier import MOST_OBJECTIVES, STRICT
 from .local import improve, is_local
 from .outer import LEAST_WEIGHT, Outer, volume, weights
 from .payoff import freeze_scale
-from .point import Solver
+from .point import KEPT, Solver
 from .problem import Goal, Problem
 from .seeds import different, population
+from .shapes import Shapes, bought
 from .tradeoff import AUGMENT, goal_of
 from .values import form_values
 
@@ -43,8 +45,8 @@ Pick = Callable[..., Solver]
 
 # So much of the time goes into bounds and first plans, and so many plans are improved in the end.
 SEEDING, POLISHED = 0.4, 24
-# Start plans improved for each objective alone.
-FEW = 2
+# Rounds of climbing side by side.
+CLIMBED = 40
 # Simpler problems are solved to this, in steps: their bounds hold whatever it is.
 ROUGH = 1e-3
 # Share of the work done before evolution and after it, for progress.
@@ -99,6 +101,8 @@ class _Search:
         # Where evolution starts: plans that keep the linear rules.
         self.starts = self.z
         self.scaled = self.base
+        # Objectives of the best flat plans, where periods are free.
+        self.flat = self.u
         self.solves = self.generations = self.polished = self.settled = 0
         self.algorithm = self.ended = ""
 
@@ -125,27 +129,55 @@ class _Search:
             self.starts = self.solver.starts([z for goal in goals for z in self.solver.bound(goal, ROUGH)[1]])
         self._take(self.starts)
         self._report()
-        for goal in goals:
-            point = self.solver.improved(self.starts, goal, FEW)
-            if point is not None:
-                self._take(point.z[None])
-                self._report()
+        if self.solver.shapes is not None:
+            self._shape(self.solver.shapes)
+        # Each objective alone, which makes the box, and weighted sums of all.
+        self._ascend([Goal(w) for w in (*_tie_breaking(n), *weights(n)[n:])], CLIMBED)
         self.scaled = self._boxed()
         # Weighted sums miss the hollows of a front; these do not.
-        for w in weights(n):
-            if time.monotonic() > self.solver.deadline:
-                return
-            self._improve(Goal(np.full(n, AUGMENT / n), w))
+        self._ascend([Goal(np.full(n, AUGMENT / n), w) for w in weights(n)], CLIMBED)
+
+    def _shape(self, shapes: Shapes) -> None:
+        """Start from flights with shapes, and remember the best flat plans."""
+        goals = [Goal(w) for w in weights(len(self.base.objectives))]
+        plans, kept = self.projection(np.array([shapes.best(goal) for goal in goals]))
+        self.starts = different(np.vstack([plans[kept], self.starts]))
+        self._take(plans[kept])
+        self._report()
+        plans, kept = shapes.flat(self.base, goals)
+        self._take(plans[kept])
+        u, room = form_values(self.base, plans[kept])
+        self.flat = u[np.all(room >= -KEPT, axis=1)]
+
+    def _ascend(self, goals: list[Goal], rounds: int, others: Floats | None = None) -> None:
+        """Improve, side by side, the best plan known for each goal on the scaled problem, or others (N, n)."""
+        if others is None:
+            known = self.z if len(self.z) else self.starts
+            u = form_values(self.scaled, known)[0]
+            others = known[[int(np.argmax([goal.value(row) for row in u])) for goal in goals]]
+        if not len(others):
+            return
+
+        def watch(plans: Floats) -> bool:
+            self._take(plans)
             self._report()
+            return time.monotonic() > self.ends
+
+        self._take(ascend(rises_of(self.scaled), self._projected, others, goals, rounds, watch))
+        self._report()
+
+    def _projected(self, plans: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        return self.projection(plans)
 
     def _bounds(self) -> None:
         """Bound weighted sums and improve the plans that come with them, as far as the time for them goes."""
         n, deadline = len(self.scaled.objectives), self.solver.deadline
         solver = EvolveSolver(self.scaled, self.solver.pick, deadline)
         solver.projection = self.projection
+        found: list[tuple[Goal, Floats]] = []
         for index, w in enumerate(weights(n)):
             if time.monotonic() > deadline and index >= n:
-                return
+                break
             goal = Goal(w)
             bound, guesses = solver.bound(goal, ROUGH)
             self.solves += 1
@@ -153,20 +185,11 @@ class _Search:
             near, kept = self.projection(np.array(guesses).reshape(-1, self.z.shape[1]))
             self.starts = different(np.vstack([self.starts, near[kept]]))
             self._take(near[kept])
-            self._improve(goal, near[kept])
             self._report()
-
-    def _improve(self, goal: Goal, others: Floats | None = None) -> None:
-        """Improve the plan kept that is best for a goal on the scaled problem, and others (N, n)."""
-        starts = self.z[:0] if others is None else others
-        if len(self.z):
-            u = form_values(self.scaled, self.z)[0]
-            best = int(np.argmax([goal.value(row) for row in u]))
-            starts = np.vstack([self.z[best], starts])
-        for z in different(starts):
-            point = improve(self.scaled, self.projection, z, goal)
-            if point is not None:
-                self._take(point.z[None])
+            found += [(goal, z) for z in near[kept]]
+        if found:
+            goals, near = [goal for goal, _ in found], np.array([z for _, z in found])
+            self._ascend(goals, CLIMBED, near)
 
     def _evolve(self) -> None:
         most = self.settings.population // 2
@@ -319,7 +342,20 @@ class _Search:
             )
         else:
             bound = "; nothing bounds what is missing"
-        return how + (local if self.polished else "") + bound + base.own.said(len(base.lower))
+        return how + (local if self.polished else "") + bound + self._bought() + base.own.said(len(base.lower))
+
+    def _bought(self) -> str:
+        """What free flighting buys, in words: the share of the box covered, and each KPI at its best."""
+        if self.solver.shapes is None:
+            return ""
+        if not len(self.flat):
+            return f"; {bought(self.base, self.u.max(axis=0), None)}"
+        box = Box(self.base, self._table())
+        covered = [dominated_volume(measured(u, (box.low, box.best))) for u in (self.u, self.flat)]
+        return (
+            f"; plans cover {covered[0]:.1%} of the box, flat ones {covered[1]:.1%}"
+            f"; {bought(self.base, self.u.max(axis=0), self.flat.max(axis=0), 'each KPI at its best')}"
+        )
 
 
 def _problem(scenario: Scenario, scale: dict[str, tuple[float, float]] | None = None) -> Problem:
