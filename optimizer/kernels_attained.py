@@ -238,9 +238,7 @@ def touched(corners: Floats, side: int, start: Ints, size: Ints, cells: Flags) -
 
 
 @njit(cache=True, inline="always", nogil=True, error_model="numpy")
-def _window(
-    simplex: Floats, side: int, start: Ints, size: Ints, cell: int, first: Ints, last: Ints
-) -> bool:
+def _window(simplex: Floats, side: int, start: Ints, size: Ints, cell: int, first: Ints, last: Ints) -> bool:
     """Write the nodes, or for ``cell`` of one the cells, that a simplex may hold; tell if there are any."""
     some = True
     for j in range(len(first)):

@@ -304,7 +304,8 @@ def climb(
 ) -> None:
     """Take in plans (S, L), each after it was ``moved`` to the local optimum for its factors (S, K) and (S,).
 
-    They are noted as found for the weights ``aims`` (S,). Lines stay on or off as they are: where a curve bends upwards, no step is made.
+    They are noted as found for the weights ``aims`` (S,).
+    Lines stay on or off as they are: where a curve bends upwards, no step is made.
     """
     plans = found[0]
     n_lines = starts.shape[1]

@@ -61,6 +61,7 @@ class Attained:
         for i, key in enumerate(keys, first):
             self._patches.setdefault(key, []).append(i)
             self._changed[key] = None
+
     def blend(self, plans: Floats, values: Floats, tradeoffs: kernels.Tradeoffs, tables: Tables) -> None:
         """Take in blends of plans (F, L) of the patches with new ones."""
         for key in self._changed:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError, SolverError
 from .evolution import Evolution, evolve
 from .local import improve, is_local, proven_to
-from .point import KEPT, Point, Solver
-from .problem import Goal, Problem
+from .point import Point, Solver
+from .problem import KEPT, Goal, Problem
 from .projection import Projection
 from .relaxed import relaxed, unlinked
 from .seeds import different, population, spread, today

@@ -26,8 +26,8 @@ from .chance import chance_floors
 from .hollows import Hollows
 from .mixed_integer import MixedIntegerSolver
 from .payoff import freeze_scale, payoff_points
-from .point import KEPT, Point, Solver
-from .problem import Goal, Problem
+from .point import Point, Solver
+from .problem import KEPT, Goal, Problem
 from .sandwich import Sandwich
 from .separable import SeparableSolver
 from .zones import Zones
@@ -53,7 +53,7 @@ MOST_MEASURED = 3
 # However little time is left, a solve gets this many seconds.
 LEAST_SECONDS = 0.5
 # Where hollows follow, half-spaces close in to this share of the tolerance first.
-CLOSED_IN = 0.3
+CLOSED_IN = 0.15
 # A front keeps no more plans than this: of those in the same small cell one, the others are between them.
 MOST_PLANS = 1500
 # Zones between more plans than this take longer to keep than to find.
@@ -104,7 +104,11 @@ def find_front(
         ) from None
     table = np.array([point.u for point in corners])
     scaled = Problem(scenario, scale=Box(base, table).ends(base))
-    search = _Search(scaled, pick(scaled), tolerance, ends, progress)
+    solver = pick(scaled)
+    if isinstance(solver, SeparableSolver):
+        # The corners take milliseconds then, or the seconds that compiling does: the clock starts behind it.
+        ends = time.monotonic() + time_limit
+    search = _Search(scaled, solver, tolerance, ends, progress)
     for point in corners:
         search.sandwich.take(point.z, scaled.state(point.z).u)
     search.run()
@@ -213,6 +217,10 @@ class _Search:
         if isinstance(self.solver, SeparableSolver):
             if not self.ended:
                 self.hollows = Hollows(self.solver, self.sandwich, self.tolerance)
+                began = time.monotonic()
+                self.hollows.compile()
+                # A first run may compile for longer than the whole search may take.
+                self.ends += time.monotonic() - began
                 self.hollows.close(self.tolerance, self._stop)
             if (
                 self.hollows is None

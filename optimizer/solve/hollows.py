@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 # By number of objectives: steps of the grid of weights, weights tried next to each, cells a side, and steps of the
 # grid of attained heights in each cell.
 SIZES = {2: (64, 3, 256, 32), 3: (14, 7, 36, 20), 4: (8, 10, 14, 8), 5: (6, 12, 7, 4)}
+# Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
+DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
 BOXES, PLANS, CUTS, MOST_CUTS, SPREADS = 4000, 40_000, 8, 64, 8
 POINTS, ROOM = 13, 200
 # A line that spends more than this, in money units, is on.
@@ -41,7 +43,7 @@ FINE = 0.5
 # What a box may miss the budget by, as a share of it, before no split is in it.
 MISS = 1e-12
 # Plans in the middle of facets are taken in so many times over.
-REFINED, MOST_REFINED = 4, 1000
+REFINED, MOST_REFINED = 4, 2000
 # So many plans are moved between two looks at the clock.
 MOST_CLIMBS = 2000
 # As shares of that: what blends on a patch may miss, and how far a facet is above what is attained to be cut.
@@ -140,6 +142,7 @@ class Hollows:
         self._hull = np.where(around.min(axis=0) > 0, around.mean(axis=0), 0.0).ravel()
         self._cuts: list[tuple[int, float]] = [(-1, 0.0)] * BOXES
         self._tried: dict[bytes, NDArray[np.bool_]] = {}
+        self._held: set[bytes] = set()
         self._seen = 0
         for z, u in zip(sandwich.z, sandwich.values, strict=True):
             self._add(z, u)
@@ -159,14 +162,10 @@ class Hollows:
 
     def picked(self, most: int) -> Floats:
         """Plans found that no other beats, ``most`` or fewer, spread over the front: (N, L)."""
-        left = kernels_attained.unbeaten(self.values)
-        steps = 4096
-        while len(left) > most:
-            # Of plans in one small cell the first.
-            _, first = np.unique(np.round(self.values[left] * steps), axis=0, return_index=True)
-            left = left[np.sort(first)]
-            steps //= 2
-        return self.z[left]
+        # Comparing all with all takes long: a few times as many as are wanted are.
+        left = _thinned(self.values, np.arange(len(self.z)), 4 * most)
+        left = left[kernels_attained.unbeaten(self.values[left])]
+        return self.z[_thinned(self.values, left, most)]
 
     @property
     def gap(self) -> float:
@@ -182,6 +181,24 @@ class Hollows:
         plans[count[0]], values[count[0]] = z, u
         weighted[count[0]] = np.argmin(np.abs(self.boxes[1][0] - self.tradeoffs[0] @ u))
         count[0] += 1
+
+    def compile(self) -> None:
+        """Have all kernels compiled: call each with nothing to do."""
+        n, lines = self.values.shape[1], self.z.shape[1]
+        count, alive = self.boxes[5], self.boxes[3]
+        count[0], alive[0] = 0, False
+        self._bound(0)
+        kernels.cover(self.tradeoffs, self.cells, self.boxes)
+        count[0], alive[0] = 1, True
+        self._climb(np.empty((0, lines)), np.empty(0, dtype=np.int64), np.empty((0, n)))
+        nodes = np.ones(n - 1, dtype=np.int64)
+        none = np.empty((0, n, n))
+        kernels_attained.blends(
+            np.empty((0, n), dtype=np.int64), self.z, self.values, self.tradeoffs, self.tables.arrays()
+        )
+        kernels_attained.raster(none, self.attained.side, 0 * nodes, nodes, np.empty(1), np.empty(0))
+        kernels_attained.touched(none, self.attained.side, 0 * nodes, nodes, np.empty(0, dtype=np.bool_))
+        kernels_attained.unbeaten(np.empty((0, n)))
 
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
@@ -202,7 +219,9 @@ class Hollows:
         Where they differ in more than `MOST_MIXED` lines, one is changed at a time.
         """
         pairs = {
-            tuple(sorted(pair)) for f in upper_facets(self.values).tolist() for pair in itertools.combinations(f, 2)
+            tuple(sorted(pair))
+            for f in upper_facets(self.values).tolist()
+            for pair in itertools.combinations(f, 2)
         }
         starts, aims = [], []
         for pair in sorted(pairs):
@@ -375,11 +394,20 @@ class Hollows:
         over = kernels.cover(self.tradeoffs, self.cells, self.boxes)
         self.bound = self.limit - float(np.maximum(self._hull - over, 0.0).mean())
 
+    def _alone(self, plan: int) -> bool:
+        """Whether no plan with the same lines on is known in its small cell; then this one is."""
+        cell = self._key(plan) + np.round(self.values[plan] * DENSEST[self.values.shape[1]]).tobytes()
+        known = cell in self._held
+        self._held.add(cell)
+        return not known
+
     def attain(self, blended: bool = True) -> None:
         """Take in what new plans attain, alone and ``blended``."""
         new = self._seen
         plans, values, count, weighted = self.found
         keep = new + np.flatnonzero(~self.attained.reach(self.values[new:]))
+        if not blended:
+            keep = np.array([i for i in keep if self._alone(int(i))], dtype=np.int64)
         count[0] = self._seen = new + len(keep)
         for part in (plans, values, weighted):
             part[new : self._seen] = part[keep]
@@ -389,13 +417,22 @@ class Hollows:
         self.cells[2][:] = self.attained.cells(self.fine)
 
 
+def _thinned(values: Floats, left: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Of some rows (N, O) ``most`` or fewer: of those in one small cell the one with the largest sum."""
+    left = left[np.argsort(-values[left].sum(axis=1), kind="stable")]
+    steps = 4096
+    while len(left) > most:
+        _, first = np.unique(np.round(values[left] * steps), axis=0, return_index=True)
+        left = left[np.sort(first)]
+        steps //= 2
+    return np.sort(left)
+
+
 def _normals(corners: Floats) -> Floats:
     """Weights (S, O) that are the same for all corners of facets (S, O, O), those below nothing cut off."""
     n = corners.shape[2]
     edges = corners[:, 1:] - corners[:, :1]
-    normals = np.stack(
-        [(-1.0) ** o * np.linalg.det(np.delete(edges, o, axis=2)) for o in range(n)], axis=1
-    )
+    normals = np.stack([(-1.0) ** o * np.linalg.det(np.delete(edges, o, axis=2)) for o in range(n)], axis=1)
     normals *= np.sign(normals[:, -1:])
     normals = np.maximum(normals, LEAST_WEIGHT * np.abs(normals).max(axis=1, keepdims=True))
     return np.asarray(normals / np.maximum(normals.sum(axis=1, keepdims=True), LEAST_WEIGHT**4))
