@@ -64,6 +64,7 @@ def test_climbing_keeps_the_budget_and_loses_nothing(hollows: Hollows) -> None:
     rng = np.random.default_rng(1)
     starts = budget * rng.dirichlet(np.ones(3), 20)
     weights = rng.dirichlet(np.ones(len(problem.objectives)), 20)
+    first = len(hollows.z)
     for i, (start, w) in enumerate(zip(starts, weights, strict=True)):
         known = len(hollows.z)
         hollows._climb(start[None], np.array([i]), w[None] if i % 2 else None)
@@ -79,6 +80,7 @@ def test_climbing_keeps_the_budget_and_loses_nothing(hollows: Hollows) -> None:
             assert w @ u >= w @ problem.state(start).u - 1e-12
         else:
             np.testing.assert_array_equal(z, start)
+    assert len(hollows.z) > first
 
 
 def test_the_cover_is_the_highest_of_the_boxes_lowest_planes(hollows: Hollows) -> None:

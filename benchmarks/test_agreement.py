@@ -1,6 +1,6 @@
 """All routes on the same random problems: how far they differ, and by how much each bound clears every plan.
 
-    python -m pytest benchmarks/test_routes.py -s
+    python -m pytest benchmarks/test_agreement.py -s
 
 The problems are those of `tests/test_routes.py`, five hundred of them instead of forty: 2 to 7 lines, each kind of
 rule, floor and curve in about a third of them, some with no plan at all.
