@@ -54,6 +54,8 @@ MOST_MEASURED = 3
 LEAST_SECONDS = 0.5
 # Where hollows follow, half-spaces close in to this share of the tolerance first.
 CLOSED_IN = 0.15
+# And take no more than this share of the time.
+CLOSING = 0.3
 # A front keeps no more plans than this: of those in the same small cell one, the others are between them.
 MOST_PLANS = 1500
 # Zones between more plans than this take longer to keep than to find.
@@ -130,6 +132,7 @@ class _Search:
         self.solver = solver
         self.tolerance = tolerance
         self.ends = ends
+        self.began = time.monotonic()
         self.progress = progress
         self.sandwich = Sandwich(self._weighted, len(problem.objectives))
         self.concave = not problem.curved and problem.scenario.polyhedron.switches is None
@@ -200,6 +203,9 @@ class _Search:
         sandwich, tolerance = self.sandwich, self.tolerance
         if not self.concave and isinstance(self.solver, SeparableSolver):
             tolerance *= CLOSED_IN
+            enough_time = self.began + CLOSING * (self.ends - self.began)
+        else:
+            enough_time = self.ends
         while True:
             weights = sandwich.measure()
             self.hypervolume, self.bound = sandwich.hypervolume, sandwich.bound
@@ -208,7 +214,7 @@ class _Search:
                 return
             for each in weights:
                 sandwich.solve(each)
-                if self._stop():
+                if self._stop() or time.monotonic() > enough_time:
                     return
 
     def _fill_hollows(self) -> None:

@@ -71,7 +71,7 @@ class Hollows:
     """
 
     def __init__(self, solver: SeparableSolver, sandwich: Sandwich, tolerance: float) -> None:
-        self.solver = solver
+        self.solver, self.tolerance = solver, tolerance
         problem, n = solver.problem, len(solver.problem.objectives)
         steps, neighbours, self.side, self.fine = SIZES[n]
         self.tables = ResponseTables(solver.tables.terms, problem.lower, problem.upper, POINTS)
@@ -273,6 +273,9 @@ class Hollows:
     def _refine(self, stop: Callable[[], bool]) -> None:
         """Take in plans in the middle of facets that are above what is attained, best for the facets' weights."""
         for _ in range(REFINED):
+            self.measure()
+            if self.gap <= self.tolerance or stop():
+                return
             facets, missed = self.attained.facets
             corners = self.values[facets]
             above = self.attained.above(corners.mean(axis=1))
@@ -280,7 +283,7 @@ class Hollows:
             coarse = missed > self.attained.missed
             worth = np.flatnonzero(wide & (above > np.where(coarse, RAISED, -RAISED) * self._near))
             worth = worth[np.argsort(-above[worth] - coarse[worth], kind="stable")][:MOST_REFINED]
-            if not len(worth) or len(self.z) + 2 * len(worth) > PLANS or stop():
+            if not len(worth) or len(self.z) + 2 * len(worth) > PLANS:
                 return
             facets, corners = facets[worth], corners[worth]
             pairs = np.array(list(itertools.combinations(range(facets.shape[1]), 2)))
