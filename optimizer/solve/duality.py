@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 ACTIVE = 1e-7
 # Multipliers hold near a plan. Where curves are S-shaped others may gain so many times more from rounding.
 STEEPER = 10.0
+# But multipliers at an S-shaped plan may be of any size: not more than this, in steps, is granted for rounding.
+MOST_ADMITTED = 1e-8
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Proof:
         multipliers, however good it is: without this a bound could lie below a plan that was found.
         """
         return KEPT * float(np.abs(self.rows).sum() + self.floors.sum() + self.held.sum())
+
+    @property
+    def curved_admitted(self) -> float:
+        """The same where curves are S-shaped, so that multipliers tell what holds near the plan alone."""
+        return min(STEEPER * self.admitted, MOST_ADMITTED)
 
 
 def prove(problem: Problem, z: Floats, goal: Goal) -> Proof:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError
 from ..tables import ResponseTables, Terms
-from .duality import STEEPER, prove
+from .duality import prove
 from .piecewise import PiecewiseModel
 from .point import Point, evaluate
 from .polish import polish
@@ -151,4 +151,4 @@ class MixedIntegerSolver:
 
 def _bounded(best: Point, ceiling: float) -> Point:
     """A plan under the program's bound, raised by what plans may gain from rules kept but for rounding."""
-    return best.bounded(ceiling + STEEPER * best.proof.admitted)
+    return best.bounded(ceiling + best.proof.curved_admitted)
