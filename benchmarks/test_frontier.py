@@ -30,6 +30,10 @@ LINES, BUDGET, PERIODS = 20, 1000.0, 13
 POPULATION, GENERATIONS, SUMS = 100, 200, 91
 ROUNDS, PIECES = 3, 24
 SEEDS = range(3)
+# Where three KPIs and more are S-shaped the gap does not come down to the tolerance in a time worth waiting. After
+# so many seconds the search is stopped, and this is the gap it has to have come to by then.
+SECONDS = {2: 120.0, 3: 5.0, 4: 30.0}
+COMES_TO = {3: 0.02, 4: 0.055}
 Floats = np.ndarray
 
 
@@ -187,8 +191,7 @@ def in_turns(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
 def test_fronts(kpis: int, tolerance: float, shaped: bool, seed: int) -> None:
     curves = Curves(kpis, shaped, seed)
     scenario = curves.scenario()
-    # Where three KPIs and more are S-shaped the gap does not come down to the tolerance in any time worth waiting.
-    limit = 5.0 if shaped and kpis > 2 else 120.0
+    limit = SECONDS[kpis] if shaped else 120.0
     found: dict[str, object] = {"ours": opt.frontier(scenario, tolerance=tolerance, time_limit=limit)}
     front: opt.Front = found["ours"]
     np.testing.assert_allclose(
@@ -224,7 +227,10 @@ def test_fronts(kpis: int, tolerance: float, shaped: bool, seed: int) -> None:
     for name in ("NSGA-II", "NSGA-III", "SLSQP", "cvxpy"):
         assert volumes[name] <= certificate.bound
         assert volumes["ours"] > volumes[name]
-    if not shaped or kpis == 2:
-        assert certificate.gap <= tolerance
-        if kpis < 4:
-            assert seconds["ours"][0] <= seconds["NSGA-II"][0] / 5
+    if shaped and kpis > 2:
+        # Short of the tolerance that is asked for: held to what it has come to.
+        assert certificate.gap <= COMES_TO[kpis]
+        return
+    assert certificate.gap <= tolerance
+    if kpis < 4:
+        assert seconds["ours"][0] <= seconds["NSGA-II"][0] / 5

@@ -16,12 +16,15 @@ from .kernels_tables import BEND, OFFSET, RATE, STEEPEST, WEIGHT, Tables, curves
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 # Trade-offs: weights that add up to one (W, O); factors of each KPI's effect (W, K), of spend (W,) and a constant
 # (W,); weights worth trying next to each (W, N); factors (O, K), (O,), (O,) of the objectives themselves.
 Tradeoffs = tuple[Floats, Floats, Floats, Floats, Ints, Floats, Floats, Floats]
 
 # Blends of plans whose objectives are nearer to a line are left out.
 FLAT = 1e-9
+# A share of a blend this little below nothing counts as one.
+TOUCH = 1e-9
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -143,8 +146,8 @@ def _invert(matrix: Floats) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def raster(corners: Floats, side: int, heights: Floats) -> None:
-    """Raise heights on a grid over [0, 1] to what blends of plans attain.
+def raster(corners: Floats, side: int, start: Ints, size: Ints, heights: Floats, means: Floats) -> None:
+    """Raise heights on a window of a grid over [0, 1] to what blends of plans attain.
 
     Parameters
     ----------
@@ -152,67 +155,155 @@ def raster(corners: Floats, side: int, heights: Floats) -> None:
         Objectives of O plans each, whose blends attain at least what lies between them.
     side : int
         Cells of the grid in each objective but the last.
-    heights : ((side + 1) ** (O - 1),)
-        The last objective at the grid's nodes, the first objective outermost; replaced.
+    start, size : (O - 1,)
+        The window's first node, and how many nodes it has.
+    heights : (product of size,)
+        The last objective at the window's nodes, the first objective outermost; replaced.
+    means : (product of size - 1,)
+        What is attained on average in cells that the blends of one set cover; replaced.
     """
     n = corners.shape[2] - 1
     first, last, index = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    rise = np.empty(n)
+    matrix, rise, drop = np.empty((n, 2 * n)), np.empty(n), np.empty(n + 1)
     for simplex in corners:
         base = simplex[n]
-        matrix, empty = np.zeros((n, 2 * n)), False
-        for j in range(n):
-            least, most = base[j], base[j]
-            for i in range(n):
-                matrix[j, i] = simplex[i, j] - base[j]
-                least, most = min(least, simplex[i, j]), max(most, simplex[i, j])
-            matrix[j, n + j] = 1.0
-            first[j] = max(int(np.ceil(least * side - 1e-12)), 0)
-            last[j] = min(int(np.floor(most * side + 1e-12)), side)
-            empty |= first[j] > last[j]
-        if empty or not _invert(matrix):
+        if not _window(simplex, side, start, size, 0, first, last) or not _shares(simplex, matrix):
             continue
         for j in range(n):
             rise[j], index[j] = simplex[j, n] - base[n], first[j]
+        # From a node to the end of its cell a share falls by no more than this, and the middle is so much higher.
+        drop[:], middle = 0.0, 0.0
+        for j in range(n):
+            total = 0.0
+            for i in range(n):
+                drop[i] -= min(matrix[i, n + j], 0.0) / side
+                total += matrix[i, n + j]
+                middle += 0.5 * matrix[i, n + j] * rise[i] / side
+            drop[n] += max(total, 0.0) / side
         while True:
-            inside, left, height, flat = True, 1.0, base[n], 0
+            inside, covered, left, height, flat, cell = True, True, 1.0, base[n], 0, 0
             for i in range(n):
                 share = 0.0
                 for j in range(n):
                     share += matrix[i, n + j] * (index[j] / side - base[j])
                 left -= share
                 inside &= share >= 0.0
+                covered &= share >= drop[i]
                 height += share * rise[i]
             if inside and left >= 0.0:
                 for j in range(n):
-                    flat = flat * (side + 1) + index[j]
+                    flat = flat * size[j] + index[j] - start[j]
+                    cell = cell * (size[j] - 1) + index[j] - start[j]
+                    covered &= index[j] - start[j] < size[j] - 1
                 heights[flat] = max(heights[flat], height)
-            j = n - 1
-            while j >= 0:
-                index[j] += 1
-                if index[j] <= last[j]:
-                    break
-                index[j] = first[j]
-                j -= 1
-            if j < 0:
+                if covered and left >= drop[n]:
+                    means[cell] = max(means[cell], height + middle)
+            if not _next(index, first, last):
                 break
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def touched(corners: Floats, side: int, start: Ints, size: Ints, cells: Flags) -> None:
+    """Mark the cells of a window, ``size`` less one a side, that blends of plans may reach into: see `raster`."""
+    n = corners.shape[2] - 1
+    first, last, index = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    matrix = np.empty((n, 2 * n))
+    for simplex in corners:
+        if not _window(simplex, side, start, size, 1, first, last):
+            continue
+        flat_one = not _shares(simplex, matrix)
+        for j in range(n):
+            index[j] = first[j]
+        while True:
+            inside, left, slack, flat = True, 1.0, 0.0, 0
+            for i in range(n):
+                # A share is at most what it is in the middle, and what it rises by from there to a corner.
+                share, rise = 0.0, 0.0
+                for j in range(n):
+                    share += matrix[i, n + j] * ((index[j] + 0.5) / side - simplex[n, j])
+                    rise += abs(matrix[i, n + j]) * 0.5 / side
+                left -= share
+                inside &= share + rise >= -TOUCH
+            for j in range(n):
+                total = 0.0
+                for i in range(n):
+                    total += matrix[i, n + j]
+                slack += abs(total) * 0.5 / side
+            if flat_one or (inside and left + slack >= -TOUCH):
+                for j in range(n):
+                    flat = flat * (size[j] - 1) + index[j] - start[j]
+                cells[flat] = True
+            if not _next(index, first, last):
+                break
+
+
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
+def _window(simplex: Floats, side: int, start: Ints, size: Ints, cell: int, first: Ints, last: Ints) -> bool:
+    """Write the nodes, or for ``cell`` of one the cells, that a simplex may hold; tell if there are any."""
+    some = True
+    for j in range(len(first)):
+        least, most = simplex[:, j].min(), simplex[:, j].max()
+        if cell:
+            first[j], last[j] = int(np.floor(least * side)), int(np.floor(most * side))
+        else:
+            first[j], last[j] = int(np.ceil(least * side - 1e-12)), int(np.floor(most * side + 1e-12))
+        first[j] = max(first[j], start[j])
+        last[j] = min(last[j], start[j] + size[j] - 1 - cell)
+        some &= first[j] <= last[j]
+    return bool(some)
+
+
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
+def _shares(simplex: Floats, matrix: Floats) -> bool:
+    """Write, right in a matrix (n, 2 n), what tells a point's shares of a simplex's corners; False if flat."""
+    n = len(matrix)
+    for j in range(n):
+        for i in range(n):
+            matrix[j, i], matrix[j, n + i] = simplex[i, j] - simplex[n, j], 0.0
+        matrix[j, n + j] = 1.0
+    return _invert(matrix)
+
+
+@njit(cache=True, inline="always", nogil=True)
+def _next(index: Ints, first: Ints, last: Ints) -> bool:
+    """Step to the next index of a window, the last one fastest; False behind its end."""
+    j = len(index) - 1
+    while j >= 0:
+        index[j] += 1
+        if index[j] <= last[j]:
+            return True
+        index[j] = first[j]
+        j -= 1
+    return False
 
 
 @njit(cache=True, nogil=True)
 def unbeaten(values: Floats) -> Ints:
     """Which rows (N, O) no other row beats in all columns, of equal ones the first; higher is better."""
-    n, keep, count = len(values), np.empty(len(values), np.int64), 0
+    n, n_columns = values.shape
+    total = np.zeros(n)
     for i in range(n):
+        for o in range(n_columns):
+            total[i] += values[i, o]
+    # A row that beats another has the larger sum, so that rows kept so far are all that can. Where rounding makes
+    # the sums equal one may stay too many.
+    order = np.argsort(-total, kind="mergesort")
+    kept, count, keep = np.empty(n, np.int64), 0, np.zeros(n, np.bool_)
+    for at in order:
         beaten = False
-        for j in range(n):
-            no_less, more = True, j < i
-            for o in range(values.shape[1]):
-                no_less &= values[j, o] >= values[i, o]
-                more |= values[j, o] > values[i, o]
-            if j != i and no_less and more:
+        for j in range(count):
+            no_less = True
+            for o in range(n_columns):
+                if values[kept[j], o] < values[at, o]:
+                    no_less = False
+                    break
+            if no_less:
                 beaten = True
+                # What beats one beats those like it: it is looked at first next time.
+                kept[j], kept[j // 2] = kept[j // 2], kept[j]
                 break
         if not beaten:
-            keep[count] = i
+            kept[count] = at
             count += 1
-    return keep[:count]
+            keep[at] = True
+    return np.flatnonzero(keep)

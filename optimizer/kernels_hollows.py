@@ -292,6 +292,8 @@ def climb(
     starts: Floats,
     aims: Ints,
     moved: bool,
+    factors: Floats,
+    per_money: Floats,
     budget: float,
     exactly: bool,
     fine: float,
@@ -300,11 +302,12 @@ def climb(
     found: Found,
     tables: Tables,
 ) -> None:
-    """Take in plans (S, L), each after it was ``moved`` to the local optimum for its weights, ``aims`` (S,).
+    """Take in plans (S, L), each after it was ``moved`` to the local optimum for its factors (S, K) and (S,).
 
+    They are noted as found for the weights ``aims`` (S,).
     Lines stay on or off as they are: where a curve bends upwards, no step is made.
     """
-    plans, factors, per_money = found[0], tradeoffs[1], tradeoffs[2]
+    plans = found[0]
     n_lines = starts.shape[1]
     lower, upper, z = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
     for line in range(n_lines):
@@ -314,10 +317,9 @@ def climb(
             return
         for line in range(n_lines):
             z[line] = starts[i, line]
-        w = aims[i]
         if moved:
-            polish_within(z, lower, upper, budget, exactly, fine, factors[w], per_money[w], tables)
-        _keep(z, w, tradeoffs, cells, found, tables)
+            polish_within(z, lower, upper, budget, exactly, fine, factors[i], per_money[i], tables)
+        _keep(z, aims[i], tradeoffs, cells, found, tables)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

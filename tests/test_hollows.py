@@ -131,8 +131,9 @@ def test_blends_fall_short_by_no_more_than_is_said(seed: int, family: str, slope
 def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
     rng = np.random.default_rng(n)
     side, corners = 7, rng.uniform(-0.1, 1.1, (6, n, n))
-    heights = np.zeros((side + 1) ** (n - 1))
-    kernels_attained.raster(corners, side, heights)
+    start, size = np.zeros(n - 1, dtype=np.int64), np.full(n - 1, side + 1)
+    heights, means = np.zeros((side + 1) ** (n - 1)), np.zeros(side ** (n - 1))
+    kernels_attained.raster(corners, side, start, size, heights, means)
     for index, node in enumerate(itertools.product(np.arange(side + 1) / side, repeat=n - 1)):
         best = 0.0
         for simplex in corners:
@@ -141,6 +142,22 @@ def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
             if shares.min() >= 0.0:
                 best = max(best, float(shares @ simplex[:, -1]))
         assert heights[index] == pytest.approx(best, abs=1e-9)
+    # A cell counts where all its corners are blends of one set, and those that any set reaches into are marked.
+    cells = np.zeros(side ** (n - 1), dtype=np.bool_)
+    kernels_attained.touched(corners, side, start, size, cells)
+    for index, cell in enumerate(itertools.product(range(side), repeat=n - 1)):
+        ends = np.array(list(itertools.product((0, 1), repeat=n - 1)))
+        best, reached = 0.0, False
+        rng_in = np.random.default_rng(index).random((20, n - 1))
+        for simplex in corners:
+            matrix = np.vstack([simplex[:, :-1].T, np.ones(n)])
+            shares = [np.linalg.solve(matrix, [*((cell + c) / side), 1.0]) for c in ends]
+            if np.min(shares) >= 0.0:
+                best = max(best, float(np.mean(shares, axis=0) @ simplex[:, -1]))
+            inner = [np.linalg.solve(matrix, [*((cell + c) / side), 1.0]) for c in rng_in]
+            reached |= bool((np.array(inner).min(axis=1) >= 0.0).any())
+        assert means[index] == pytest.approx(best, abs=1e-9)
+        assert cells[index] or not reached
 
 
 def test_unbeaten_rows_are_those_no_other_row_beats() -> None:

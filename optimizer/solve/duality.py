@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from .problem import Goal, Problem, State
+from .problem import KEPT, Goal, Problem, State
 
 Floats = NDArray[np.float64]
 
 ACTIVE = 1e-7
+# Multipliers hold near a plan. Where curves are S-shaped others may gain so many times more from rounding.
+STEEPER = 10.0
+# But multipliers at an S-shaped plan may be of any size: not more than this, in steps, is granted for rounding.
+MOST_ADMITTED = 1e-8
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,20 @@ class Proof:
     held: Floats
     floors: Floats
     rows: Floats
+
+    @property
+    def admitted(self) -> float:
+        """What the goal may gain from rules that are kept to `KEPT` alone, as those of all plans are.
+
+        A plan with ``slack >= -KEPT`` in each rule is above the bound for slack >= 0 by at most that times the
+        multipliers, however good it is: without this a bound could lie below a plan that was found.
+        """
+        return KEPT * float(np.abs(self.rows).sum() + self.floors.sum() + self.held.sum())
+
+    @property
+    def curved_admitted(self) -> float:
+        """The same where curves are S-shaped, so that multipliers tell what holds near the plan alone."""
+        return min(STEEPER * self.admitted, MOST_ADMITTED)
 
 
 def prove(problem: Problem, z: Floats, goal: Goal) -> Proof:
@@ -68,7 +86,8 @@ def prove(problem: Problem, z: Floats, goal: Goal) -> Proof:
         lagrangian += float(held @ (state.u - goal.least))
     gradient = (weights + held) @ state.rises + floors @ state.room_rises - rows @ problem.A
     climb = np.maximum(gradient * (problem.upper - state.z), gradient * (problem.lower - state.z))
-    return Proof(lagrangian + float(np.maximum(climb, 0.0).sum()), weights, held, floors, rows)
+    proof = Proof(lagrangian + float(np.maximum(climb, 0.0).sum()), weights, held, floors, rows)
+    return replace(proof, bound=proof.bound + proof.admitted)
 
 
 def _multipliers(

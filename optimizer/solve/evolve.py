@@ -21,8 +21,8 @@ from .ascent import ascend, rises_of
 from .cells import CellProblem
 from .evolution import Evolution, evolve
 from .local import improve, is_local, proven_to
-from .point import KEPT, Point, Solver, evaluate
-from .problem import Goal, Problem
+from .point import Point, Solver, evaluate
+from .problem import KEPT, Goal, Problem
 from .projection import Projection
 from .relaxed import relaxed, unlinked
 from .seeds import different, population, spread, today

@@ -26,8 +26,8 @@ from .chance import chance_floors
 from .hollows import Hollows
 from .mixed_integer import MixedIntegerSolver
 from .payoff import freeze_scale, payoff_points
-from .point import KEPT, Point, Solver
-from .problem import Goal, Problem
+from .point import Point, Solver
+from .problem import KEPT, Goal, Problem
 from .sandwich import Sandwich
 from .separable import SeparableSolver
 from .values import form_values
@@ -54,7 +54,9 @@ MOST_MEASURED = 3
 # However little time is left, a solve gets this many seconds.
 LEAST_SECONDS = 0.5
 # Where hollows follow, half-spaces close in to this share of the tolerance first.
-CLOSED_IN = 0.3
+CLOSED_IN = 0.15
+# And take no more than this share of the time.
+CLOSING = 0.3
 # A front keeps no more plans than this: of those in the same small cell one, the others are between them.
 MOST_PLANS = 1500
 # Zones between more plans than this take longer to keep than to find.
@@ -105,7 +107,11 @@ def find_front(
         ) from None
     table = np.array([point.u for point in corners])
     scaled = Problem(scenario, scale=Box(base, table).ends(base))
-    search = _Search(scaled, pick(scaled), tolerance, ends, progress)
+    solver = pick(scaled)
+    if isinstance(solver, SeparableSolver):
+        # The corners take milliseconds then, or the seconds that compiling does: the clock starts behind it.
+        ends = time.monotonic() + time_limit
+    search = _Search(scaled, solver, tolerance, ends, progress)
     for point in corners:
         search.sandwich.take(point.z, scaled.state(point.z).u)
     search.run()
@@ -127,6 +133,7 @@ class _Search:
         self.solver = solver
         self.tolerance = tolerance
         self.ends = ends
+        self.began = time.monotonic()
         self.progress = progress
         self.sandwich = Sandwich(self._weighted, len(problem.objectives))
         self.concave = not problem.curved and problem.scenario.polyhedron.switches is None
@@ -197,6 +204,9 @@ class _Search:
         sandwich, tolerance = self.sandwich, self.tolerance
         if not self.concave and isinstance(self.solver, SeparableSolver):
             tolerance *= CLOSED_IN
+            enough_time = self.began + CLOSING * (self.ends - self.began)
+        else:
+            enough_time = self.ends
         while True:
             weights = sandwich.measure()
             self.hypervolume, self.bound = sandwich.hypervolume, sandwich.bound
@@ -205,7 +215,7 @@ class _Search:
                 return
             for each in weights:
                 sandwich.solve(each)
-                if self._stop():
+                if self._stop() or time.monotonic() > enough_time:
                     return
 
     def _fill_hollows(self) -> None:
@@ -214,6 +224,10 @@ class _Search:
         if isinstance(self.solver, SeparableSolver):
             if not self.ended:
                 self.hollows = Hollows(self.solver, self.sandwich, self.tolerance)
+                began = time.monotonic()
+                self.hollows.compile()
+                # A first run may compile for longer than the whole search may take.
+                self.ends += time.monotonic() - began
                 self.hollows.close(self.tolerance, self._stop)
             if (
                 self.hollows is None

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
 
 from .. import kernels_attained
 from .. import kernels_hollows as kernels
 from ..kernels_tables import BEND
 from ..tables import ResponseTables
+from .attained import LEAST_FACET, Attained, upper_facets
 from .sandwich import LEAST_WEIGHT, Sandwich
 from .separable import SeparableSolver
 
@@ -29,22 +28,26 @@ Floats = NDArray[np.float64]
 # By number of objectives: steps of the grid of weights, weights tried next to each, cells a side, and steps of the
 # grid of attained heights in each cell.
 SIZES = {2: (64, 3, 256, 32), 3: (14, 7, 36, 20), 4: (8, 10, 14, 8), 5: (6, 12, 7, 4)}
+# Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
+DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
 BOXES, PLANS, CUTS, MOST_CUTS, SPREADS = 4000, 40_000, 8, 64, 8
 POINTS, ROOM = 13, 200
 # A line that spends more than this, in money units, is on.
 ON = 1e-9
 # All choices of as many lines are tried between two plans.
 MOST_MIXED = 4
-# Steps of blends between neighbours on the hull.
-BLENDS = 8
 # A box is done with in a cell where it is above what is attained by less than this share of the tolerance.
 NEAR = 0.3
 # Over-estimates are refined, where curves are concave, to this share of that.
 FINE = 0.5
 # What a box may miss the budget by, as a share of it, before no split is in it.
 MISS = 1e-12
-# Where blends may miss more than this share of that, plans in their middle are taken in, so many times over.
-WIDE, HALVED = 0.5, 3
+# Plans in the middle of facets are taken in so many times over.
+REFINED, MOST_REFINED = 4, 2000
+# So many plans are moved between two looks at the clock.
+MOST_CLIMBS = 2000
+# As shares of that: what blends on a patch may miss, and how far a facet is above what is attained to be cut.
+MISSED, RAISED = 0.1, 0.1
 
 
 class Hollows:
@@ -68,7 +71,7 @@ class Hollows:
     """
 
     def __init__(self, solver: SeparableSolver, sandwich: Sandwich, tolerance: float) -> None:
-        self.solver = solver
+        self.solver, self.tolerance = solver, tolerance
         problem, n = solver.problem, len(solver.problem.objectives)
         steps, neighbours, self.side, self.fine = SIZES[n]
         self.tables = ResponseTables(solver.tables.terms, problem.lower, problem.upper, POINTS)
@@ -118,7 +121,6 @@ class Hollows:
             np.zeros(1, dtype=np.int64),
             np.empty(PLANS, dtype=np.int64),
         )
-        self._heights = np.full((self.side * self.fine + 1) ** (n - 1), 0.0)
         # Lines whose curves bend: plans in which the same of these are on can be blended.
         terms = solver.tables.terms
         bends = np.add.reduceat(
@@ -139,14 +141,14 @@ class Hollows:
         )
         self._hull = np.where(around.min(axis=0) > 0, around.mean(axis=0), 0.0).ravel()
         self._cuts: list[tuple[int, float]] = [(-1, 0.0)] * BOXES
-        self._groups: dict[bytes, list[int]] = {}
         self._tried: dict[bytes, NDArray[np.bool_]] = {}
+        self._held: set[bytes] = set()
         self._seen = 0
-        self._wide: list[NDArray[np.int64]] = []
         for z, u in zip(sandwich.z, sandwich.values, strict=True):
             self._add(z, u)
         self.hypervolume, self.bound, self.limit = 0.0, sandwich.bound, sandwich.bound
         self._near = NEAR * tolerance * sandwich.bound
+        self.attained = Attained(n, self.side * self.fine, MISSED * self._near)
 
     @property
     def z(self) -> Floats:
@@ -160,14 +162,10 @@ class Hollows:
 
     def picked(self, most: int) -> Floats:
         """Plans found that no other beats, ``most`` or fewer, spread over the front: (N, L)."""
-        left = kernels_attained.unbeaten(self.values)
-        steps = 4096
-        while len(left) > most:
-            # Of plans in one small cell the first.
-            _, first = np.unique(np.round(self.values[left] * steps), axis=0, return_index=True)
-            left = left[np.sort(first)]
-            steps //= 2
-        return self.z[left]
+        # Comparing all with all takes long: a few times as many as are wanted are.
+        left = _thinned(self.values, np.arange(len(self.z)), 4 * most)
+        left = left[kernels_attained.unbeaten(self.values[left])]
+        return self.z[_thinned(self.values, left, most)]
 
     @property
     def gap(self) -> float:
@@ -184,27 +182,46 @@ class Hollows:
         weighted[count[0]] = np.argmin(np.abs(self.boxes[1][0] - self.tradeoffs[0] @ u))
         count[0] += 1
 
+    def compile(self) -> None:
+        """Have all kernels compiled: call each with nothing to do."""
+        n, lines = self.values.shape[1], self.z.shape[1]
+        count, alive = self.boxes[5], self.boxes[3]
+        count[0], alive[0] = 0, False
+        self._bound(0)
+        kernels.cover(self.tradeoffs, self.cells, self.boxes)
+        count[0], alive[0] = 1, True
+        self._climb(np.empty((0, lines)), np.empty(0, dtype=np.int64), np.empty((0, n)))
+        nodes = np.ones(n - 1, dtype=np.int64)
+        none = np.empty((0, n, n))
+        kernels_attained.blends(
+            np.empty((0, n), dtype=np.int64), self.z, self.values, self.tradeoffs, self.tables.arrays()
+        )
+        kernels_attained.raster(none, self.attained.side, 0 * nodes, nodes, np.empty(1), np.empty(0))
+        kernels_attained.touched(none, self.attained.side, 0 * nodes, nodes, np.empty(0, dtype=np.bool_))
+        kernels_attained.unbeaten(np.empty((0, n)))
+
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
         cuts, more = CUTS, True
-        self._mix()
-        self._spread()
+        self._mix(stop)
         self._bound(0)
         while True:
-            self._spread()
+            self._spread(stop)
             self.measure()
             if self.gap <= tolerance or stop() or not more:
                 return
             more = self._cut(cuts, stop)
             cuts = min(2 * cuts, MOST_CUTS)
 
-    def _mix(self) -> None:
+    def _mix(self, stop: Callable[[], bool]) -> None:
         """Look between neighbours on the hull: at blends, and at plans with some of the lines on that one has.
 
         Where they differ in more than `MOST_MIXED` lines, one is changed at a time.
         """
         pairs = {
-            tuple(sorted(pair)) for f in _facets(self.values).tolist() for pair in itertools.combinations(f, 2)
+            tuple(sorted(pair))
+            for f in upper_facets(self.values).tolist()
+            for pair in itertools.combinations(f, 2)
         }
         starts, aims = [], []
         for pair in sorted(pairs):
@@ -220,11 +237,6 @@ class Hollows:
                 z[differ] = np.where(choice, most, least)
                 starts += [z, z]
                 aims += [self.found[3][i] for i in pair]
-        blended = np.arange(1, BLENDS) / BLENDS
-        ends = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-        first, second = self.z[ends[:, 0]], self.z[ends[:, 1]]
-        between = first[:, None] + blended[:, None] * (second - first)[:, None]
-        self._climb(between.reshape(-1, self.z.shape[1]), np.repeat(self.found[3][ends[:, 0]], BLENDS - 1), False)
         if starts:
             plans, aimed = np.array(starts), np.array(aims)
             # With none of the lines on there is nothing to bring up to the budget.
@@ -232,16 +244,23 @@ class Hollows:
             plans, aimed = plans[some], aimed[some]
             problem, budget = self.solver.problem, self.solver.budget
             plans = np.clip(plans * (budget / plans.sum(axis=1))[:, None], problem.lower, problem.upper)
-            kept = np.abs(plans.sum(axis=1) - budget) <= MISS * budget
-            self._climb(plans[kept], aimed[kept], True)
+            kept = np.flatnonzero(np.abs(plans.sum(axis=1) - budget) <= MISS * budget)
+            for some in np.array_split(kept, len(kept) // MOST_CLIMBS + 1):
+                if stop():
+                    return
+                self._climb(plans[some], aimed[some], self.tradeoffs[0][aimed[some]])
 
-    def _climb(self, starts: Floats, aims: NDArray[np.int64], moved: bool) -> None:
-        """Take in plans (S, L), moved to the local optima for the weights ``aims`` (S,) or as they are."""
+    def _climb(self, starts: Floats, aims: NDArray[np.int64], weights: Floats | None) -> None:
+        """Take in plans (S, L), moved to the local optima for weights (S, O), or as they are."""
         solver = self.solver
+        moved = weights is not None
+        towards = np.zeros((0, len(solver.forms[0]))) if weights is None else weights @ solver.forms
         kernels.climb(
             starts,
             aims,
             moved,
+            towards,
+            towards[:, 0] if weights is None else weights @ solver.per_money,
             solver.budget,
             solver.exactly,
             FINE * self._near,
@@ -251,21 +270,41 @@ class Hollows:
             self.tables.arrays(),
         )
 
-    def _halve(self) -> None:
-        """Take in plans in the middle of blends that may miss much."""
-        for _ in range(HALVED):
-            if not self._wide or len(self.z) + sum(map(len, self._wide)) > PLANS // 2:
-                break
-            facets = np.concatenate(self._wide)
-            self._climb(self.z[facets].mean(axis=1), self.found[3][facets[:, 0]], False)
+    def _refine(self, stop: Callable[[], bool]) -> None:
+        """Take in plans in the middle of facets that are above what is attained, best for the facets' weights."""
+        for _ in range(REFINED):
+            self.measure()
+            if self.gap <= self.tolerance or stop():
+                return
+            facets, missed = self.attained.facets
+            corners = self.values[facets]
+            above = self.attained.above(corners.mean(axis=1))
+            wide = np.ptp(corners, axis=1).max(axis=1) > LEAST_FACET / self.attained.side
+            coarse = missed > self.attained.missed
+            worth = np.flatnonzero(wide & (above > np.where(coarse, RAISED, -RAISED) * self._near))
+            worth = worth[np.argsort(-above[worth] - coarse[worth], kind="stable")][:MOST_REFINED]
+            if not len(worth) or len(self.z) + 2 * len(worth) > PLANS:
+                return
+            facets, corners = facets[worth], corners[worth]
+            pairs = np.array(list(itertools.combinations(range(facets.shape[1]), 2)))
+            plans = self.z[facets]
+            long = np.linalg.norm(plans[:, pairs[:, 0]] - plans[:, pairs[:, 1]], axis=2).argmax(axis=1)
+            edges = np.sort(np.take_along_axis(facets, pairs[long], axis=1), axis=1)
+            edges, first = np.unique(edges, axis=0, return_index=True)
+            known = len(self.z)
+            middles = self.z[edges].mean(axis=1)
+            self._climb(middles, self.found[3][edges[:, 0]], _normals(corners[first]))
+            self._climb(middles, self.found[3][edges[:, 0]], None)
+            if len(self.z) == known:
+                return
             self.attain()
 
-    def _spread(self) -> None:
+    def _spread(self, stop: Callable[[], bool]) -> None:
         """Look for more plans like those that are new, and take in what all attain."""
         neighbours, weighted = self.tradeoffs[4], self.found[3]
         for _ in range(SPREADS):
             new = self._seen
-            self.attain()
+            self.attain(blended=False)
             starts, aims = [], []
             for i in range(new, len(self.z)):
                 tried = self._tried.setdefault(self._key(i), np.zeros(len(neighbours), dtype=np.bool_))
@@ -277,9 +316,13 @@ class Hollows:
                 aims += aim.tolist()
             if not starts or len(self.z) + len(starts) > PLANS:
                 break
-            self._climb(self.z[starts], np.array(aims), True)
+            for some in np.array_split(np.arange(len(starts)), len(starts) // MOST_CLIMBS + 1):
+                if stop():
+                    break
+                aimed = np.array(aims)[some]
+                self._climb(self.z[np.array(starts)[some]], aimed, self.tradeoffs[0][aimed])
         self.attain()
-        self._halve()
+        self._refine(stop)
 
     def _bound(self, box: int) -> None:
         """Bound a box, and remember where to cut it."""
@@ -354,51 +397,48 @@ class Hollows:
         over = kernels.cover(self.tradeoffs, self.cells, self.boxes)
         self.bound = self.limit - float(np.maximum(self._hull - over, 0.0).mean())
 
-    def attain(self) -> None:
-        """Take in what new plans attain, alone and blended."""
-        n = self.values.shape[1]
-        plans, values = self.z, self.values
-        changed = set()
-        self._wide = []
-        for i in range(self._seen, len(plans)):
-            key = self._key(i)
-            self._groups.setdefault(key, []).append(i)
-            changed.add(key)
-        self._seen = len(plans)
-        for key in changed:
-            group = np.array(self._groups[key])
-            facets = group[_facets(values[group])]
-            if len(facets):
-                corners = kernels_attained.blends(facets, plans, values, self.tradeoffs, self.tables.arrays())
-                missed = (values[facets[:, 0]] - corners[:, 0]).max(axis=1)
-                wide = np.ptp(values[facets], axis=1).max(axis=1) > 1.0 / self.side
-                self._wide.append(facets[wide & (missed > WIDE * self._near)])
-                kernels_attained.raster(corners, self.side * self.fine, self._heights)
-        nodes = self.side * self.fine + 1
-        below = values[(values > 0).all(axis=1)]
-        index = np.minimum((below[:, :-1] * (nodes - 1)).astype(int), nodes - 1)
-        np.maximum.at(self._heights, np.ravel_multi_index(tuple(index.T), (nodes,) * (n - 1)), below[:, -1])
-        reached = self._heights.reshape((nodes,) * (n - 1))
-        for axis in range(n - 1):
-            np.maximum.accumulate(np.flip(reached, axis), axis=axis, out=np.flip(reached, axis))
-        # In each small cell no less is attained than at its far corner.
-        far = reached[(slice(1, None),) * (n - 1)]
-        shape = tuple(itertools.chain.from_iterable((self.side, self.fine) for _ in range(n - 1)))
-        self.cells[2][:] = far.reshape(shape).mean(axis=tuple(range(1, 2 * (n - 1), 2))).ravel()
+    def _alone(self, plan: int) -> bool:
+        """Whether no plan with the same lines on is known in its small cell; then this one is."""
+        cell = self._key(plan) + np.round(self.values[plan] * DENSEST[self.values.shape[1]]).tobytes()
+        known = cell in self._held
+        self._held.add(cell)
+        return not known
+
+    def attain(self, blended: bool = True) -> None:
+        """Take in what new plans attain, alone and ``blended``."""
+        new = self._seen
+        plans, values, count, weighted = self.found
+        keep = new + np.flatnonzero(~self.attained.reach(self.values[new:]))
+        if not blended:
+            keep = np.array([i for i in keep if self._alone(int(i))], dtype=np.int64)
+        count[0] = self._seen = new + len(keep)
+        for part in (plans, values, weighted):
+            part[new : self._seen] = part[keep]
+        self.attained.take([self._key(i) for i in range(new, self._seen)], new)
+        if blended:
+            self.attained.blend(self.z, self.values, self.tradeoffs, self.tables.arrays())
+        self.cells[2][:] = self.attained.cells(self.fine)
 
 
-def _facets(values: Floats) -> NDArray[np.int64]:
-    """Groups of O neighbours on the upper side of points (N, O): (S, O)."""
-    n = values.shape[1]
-    none = np.empty((0, n), dtype=np.int64)
-    if len(values) < n:
-        return none
-    if len(values) == n:
-        return np.arange(n)[None]
-    with suppress(QhullError):
-        hull = ConvexHull(values, qhull_options="QJ Pp")
-        return np.asarray(hull.simplices[hull.equations[:, n - 1] > 0], dtype=np.int64)
-    return none
+def _thinned(values: Floats, left: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Of some rows (N, O) ``most`` or fewer: of those in one small cell the one with the largest sum."""
+    left = left[np.argsort(-values[left].sum(axis=1), kind="stable")]
+    steps = 4096
+    while len(left) > most:
+        _, first = np.unique(np.round(values[left] * steps), axis=0, return_index=True)
+        left = left[np.sort(first)]
+        steps //= 2
+    return np.sort(left)
+
+
+def _normals(corners: Floats) -> Floats:
+    """Weights (S, O) that are the same for all corners of facets (S, O, O), those below nothing cut off."""
+    n = corners.shape[2]
+    edges = corners[:, 1:] - corners[:, :1]
+    normals = np.stack([(-1.0) ** o * np.linalg.det(np.delete(edges, o, axis=2)) for o in range(n)], axis=1)
+    normals *= np.sign(normals[:, -1:])
+    normals = np.maximum(normals, LEAST_WEIGHT * np.abs(normals).max(axis=1, keepdims=True))
+    return np.asarray(normals / np.maximum(normals.sum(axis=1, keepdims=True), LEAST_WEIGHT**4))
 
 
 def even_weights(n: int, steps: int) -> Floats:

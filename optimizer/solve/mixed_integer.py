@@ -18,9 +18,9 @@ from ..errors import SolverError
 from ..tables import ResponseTables, Terms
 from .duality import prove
 from .piecewise import PiecewiseModel
-from .point import KEPT, Point, evaluate
+from .point import Point, evaluate
 from .polish import polish
-from .problem import Goal, Problem, switches_of
+from .problem import KEPT, Goal, Problem, switches_of
 
 Floats = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ class MixedIntegerSolver:
                     "the solver's bound contradicts a plan it found", "report this with the scenario"
                 )
             if best is not None and ceiling - best.value <= tolerance:
-                return best.bounded(ceiling)
+                return _bounded(best, ceiling)
             new = self.model.learn(z) + (self.model.learn(point.z) if point is not None else 0)
             apart = 1e-3 if best is None else SHARE * (ceiling - best.value)
             closer = max(apart, 0.3 * tolerance)
@@ -113,7 +113,7 @@ class MixedIntegerSolver:
     def _stuck(self, best: Point | None, ceiling: float) -> Point:
         if best is None:
             raise SolverError("no plan was found, and none is proven to be impossible", "loosen a rule or a floor")
-        return best.bounded(ceiling)
+        return _bounded(best, ceiling)
 
     def _out_of_time(self, best: Point | None, ceiling: float) -> Point:
         if best is None:
@@ -121,7 +121,7 @@ class MixedIntegerSolver:
                 f"no plan that keeps every rule and floor was found in {self.seconds:g} s",
                 "give it more time (time_limit), or loosen a rule or a floor",
             )
-        return best.bounded(ceiling)
+        return _bounded(best, ceiling)
 
     def _local(self, z: Floats, on: NDArray[np.bool_], goal: Goal) -> Point | None:
         """The best of a plan and the local optimum near it, with these lines on; None where neither is allowed."""
@@ -147,3 +147,8 @@ class MixedIntegerSolver:
                 proof = replace(prove(problem, at, goal), bound=np.inf)
                 best = Point(at, *real, proof, self.name, self.why)
         return best
+
+
+def _bounded(best: Point, ceiling: float) -> Point:
+    """A plan under the program's bound, raised by what plans may gain from rules kept but for rounding."""
+    return best.bounded(ceiling + best.proof.curved_admitted)

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from ..kernels_tables import OVER_LEFT, OVER_RIGHT, UNDER_LEFT, UNDER_RIGHT
 from ..tables import ResponseTables
 from . import highs
-from .point import KEPT
-from .problem import Goal, Problem, switches_of
+from .problem import KEPT, Goal, Problem, switches_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

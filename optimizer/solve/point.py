@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .duality import Proof
-from .problem import Goal, Problem
+from .problem import KEPT, Goal, Problem
 
 Floats = NDArray[np.float64]
-
-# Rules are kept to this, in money units and steps of forms.
-KEPT = 1e-9
 
 
 @dataclass(frozen=True)

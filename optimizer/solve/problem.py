@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..scenario import Scenario
 
 Floats = NDArray[np.float64]
+# Rules are kept to this, in money units and steps of forms.
+KEPT = 1e-9
 Ints = NDArray[np.int64]
 
 # Some curves rise infinitely steeply at zero: slopes are taken just beside it.

@@ -183,7 +183,8 @@ def frontier(
         Stop when an unseen plan could add at most this share of the front's hypervolume.
     time_limit : float
         Seconds after which no new plan is looked for. As after Ctrl-C, what was found is kept and its certificate
-        tells the gap.
+        tells the gap; measuring it may take a few seconds more with four objectives and more. Compiling does not
+        count: the first front of an installation takes up to a minute longer than others, and is as good.
     progress : callable, optional
         Called with the share of the work done, 0 to 1.
     route : "evolve", optional

@@ -18,8 +18,8 @@ from ..tables import ResponseTables, Terms
 from .convex import ConvexSolver
 from .duality import prove
 from .mixed_integer import SECONDS, MixedIntegerSolver
-from .point import KEPT, Point
-from .problem import Goal, Problem
+from .point import Point
+from .problem import KEPT, Goal, Problem
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ class SeparableSolver:
         value = goal.value(state.u)
         proof = prove(self.problem, z, goal)
         # The multipliers prove a bound too where curves are concave.
-        bound = bound if self.problem.curved else min(bound, proof.bound)
+        bound = min(bound + proof.curved_admitted, np.inf if self.problem.curved else proof.bound)
         return Point(z, state.u, value, replace(proof, bound=max(bound, value)), self.name, self.why)
 
     @cached_property

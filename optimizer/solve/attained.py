@@ -1,0 +1,160 @@
+"""What plans on a front that is not convex attain, blends of them counted, measured on a grid.
+
+Plans with the same lines on form a patch: its hull's facets are blends of neighbours, lowered by what a blend may
+fall short by. In a cell that one facet covers a blend is attained on average as in its middle. Over a patch the
+hull is concave, so that in a cell that it covers it is on average above the mean of its corners. Elsewhere no less
+is attained in a cell than at its far corner.
+"""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
+
+from .. import kernels_attained as kernels
+from ..kernels_tables import Tables
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+# Facets of this size or less, in cells of the grid, are not cut further for what the patch may bulge beyond them.
+LEAST_FACET = 3.0
+
+
+class Attained:
+    """Heights of what plans attain, over [0, 1] in every objective but the last.
+
+    Parameters
+    ----------
+    n : int
+        Number of objectives.
+    side : int
+        Cells of the grid a side.
+    missed : float
+        Facets whose blends may fall short by more are left out of their patch, and worth cutting.
+    """
+
+    def __init__(self, n: int, side: int, missed: float) -> None:
+        self.n, self.side, self.missed = n, side, missed
+        self.nodes = np.zeros((side + 1,) * (n - 1))
+        self.means = np.zeros((side,) * (n - 1))
+        self._patches: dict[bytes, list[int]] = {}
+        self._changed: dict[bytes, None] = {}
+        self._facets: dict[bytes, tuple[Ints, Floats]] = {}
+
+    def reach(self, values: Floats) -> NDArray[np.bool_]:
+        """Take in objectives (N, O) of plans alone; tell which are below what is attained a cell further on."""
+        inside = (values > 0).all(axis=1)
+        below = values[inside]
+        index = np.minimum((below[:, :-1] * self.side).astype(int), self.side)
+        np.maximum.at(self.nodes, tuple(index.T), below[:, -1])
+        self._level()
+        further = np.clip(np.ceil(values[:, :-1] * self.side).astype(int), 0, self.side)
+        beyond = (values[:, :-1] <= 1.0).all(axis=1)
+        return np.asarray(beyond & (self.nodes[tuple(further.T)] > values[:, -1]))
+
+    def take(self, keys: list[bytes], first: int) -> None:
+        """Take in plans from the ``first`` on, ``keys`` telling which lines are on."""
+        for i, key in enumerate(keys, first):
+            self._patches.setdefault(key, []).append(i)
+            self._changed[key] = None
+
+    def blend(self, plans: Floats, values: Floats, tradeoffs: kernels.Tradeoffs, tables: Tables) -> None:
+        """Take in blends of plans (F, L) of the patches with new ones."""
+        for key in self._changed:
+            group = np.array(self._patches[key])
+            facets = group[upper_facets(values[group])]
+            if len(facets):
+                self._facets[key] = facets, self._patch(facets, plans, values, tradeoffs, tables)
+        self._changed = {}
+        self._level()
+
+    @property
+    def facets(self) -> tuple[Ints, Floats]:
+        """Facets of all patches (S, O), and by how much their blends may fall short, (S,)."""
+        if not self._facets:
+            return np.empty((0, self.n), dtype=np.int64), np.empty(0)
+        facets, missed = zip(*self._facets.values(), strict=True)
+        return np.concatenate(facets), np.concatenate(missed)
+
+    def _patch(
+        self, facets: Ints, plans: Floats, values: Floats, tradeoffs: kernels.Tradeoffs, tables: Tables
+    ) -> Floats:
+        """Raise what is attained to a patch; return by how much each facet's blends may fall short, (S,)."""
+        lowered = kernels.blends(facets, plans, values, tradeoffs, tables)
+        missed = values[facets[:, 0]] - lowered[:, 0]
+        most = missed.max(axis=1)
+        whole = most <= self.missed
+        self._raise(lowered[~whole])
+        if whole.any():
+            # All lowered by the same, the hull stays concave.
+            corners = values[facets] - missed[whole].max(axis=0)
+            start, heights = self._raise(corners[whole])
+            size = np.array(heights.shape)
+            if size.min() > 1:
+                broken = np.zeros(size - 1, dtype=np.bool_)
+                kernels.touched(corners[~whole], self.side, start, size, broken.ravel())
+                mean = sum(heights[c] for c in _corners(self.n - 1)) / 2.0 ** (self.n - 1)
+                inner = tuple(slice(a, a + b - 1) for a, b in zip(start, size, strict=True))
+                np.maximum(self.means[inner], np.where(broken, 0.0, mean), out=self.means[inner])
+        return most
+
+    def _raise(self, corners: Floats) -> tuple[Ints, Floats]:
+        """Raise nodes to facets (S, O, O); return a window's first node, and the facets' heights in it alone."""
+        if not len(corners):
+            return np.zeros(self.n - 1, dtype=np.int64), np.empty((0,) * (self.n - 1))
+        lowest, highest = corners[:, :, :-1].min(axis=(0, 1)), corners[:, :, :-1].max(axis=(0, 1))
+        start = np.clip(np.floor(lowest * self.side), 0, self.side).astype(np.int64)
+        size = np.clip(np.ceil(highest * self.side), 0, self.side).astype(np.int64) - start + 1
+        heights = np.full(np.maximum(size, 0), -np.inf)
+        if size.min() > 0:
+            means = np.zeros(np.maximum(size - 1, 0))
+            kernels.raster(corners, self.side, start, size, heights.ravel(), means.ravel())
+            window = tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))
+            np.maximum(self.nodes[window], heights, out=self.nodes[window])
+            inner = tuple(slice(a, a + b - 1) for a, b in zip(start, size, strict=True))
+            np.maximum(self.means[inner], means, out=self.means[inner])
+        return start, heights
+
+    def _level(self) -> None:
+        """Where more is attained of all other objectives, no less of the last is attained with less of them."""
+        for grid in (self.nodes, self.means):
+            for axis in range(grid.ndim):
+                flipped = np.flip(grid, axis)
+                np.maximum.accumulate(flipped, axis=axis, out=flipped)
+        np.maximum(self.means, self.nodes[(slice(1, None),) * (self.n - 1)], out=self.means)
+
+    def cells(self, fine: int) -> Floats:
+        """What is attained on average in cells of ``fine`` cells of the grid a side, from below: (C,)."""
+        coarse = self.side // fine
+        shape = tuple(itertools.chain.from_iterable((coarse, fine) for _ in range(self.n - 1)))
+        return np.asarray(self.means.reshape(shape).mean(axis=tuple(range(1, 2 * (self.n - 1), 2))).ravel())
+
+    def above(self, values: Floats) -> Floats:
+        """How far objectives (N, O) are above what is attained beside them: (N,)."""
+        index = np.clip((values[:, :-1] * self.side).astype(int), 0, self.side - 1)
+        inside = (values > 0).all(axis=1)
+        return np.where(inside, values[:, -1] - self.means[tuple(index.T)], -np.inf)
+
+
+def _corners(n: int) -> list[tuple[slice, ...]]:
+    """Each corner of all cells of a grid of nodes in n dimensions."""
+    ends = (slice(None, -1), slice(1, None))
+    return list(itertools.product(ends, repeat=n))
+
+
+def upper_facets(values: Floats) -> Ints:
+    """Groups of O neighbours on the upper side of points (N, O): (S, O)."""
+    n = values.shape[1]
+    none = np.empty((0, n), dtype=np.int64)
+    if len(values) < n:
+        return none
+    if len(values) == n:
+        return np.arange(n)[None]
+    with suppress(QhullError):
+        hull = ConvexHull(values, qhull_options="QJ Pp")
+        return np.asarray(hull.simplices[hull.equations[:, n - 1] > 0], dtype=np.int64)
+    return none
