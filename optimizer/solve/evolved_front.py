@@ -30,8 +30,8 @@ from .frontier import MOST_OBJECTIVES, STRICT
 from .local import improve, is_local
 from .outer import LEAST_WEIGHT, Outer, volume, weights
 from .payoff import freeze_scale
-from .point import KEPT, Solver
-from .problem import Goal, Problem
+from .point import Solver
+from .problem import KEPT, Goal, Problem
 from .seeds import different, population
 from .shapes import Shapes, bought
 from .tradeoff import AUGMENT, goal_of
