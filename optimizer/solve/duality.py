@@ -13,10 +13,9 @@ from .problem import KEPT, Goal, Problem, State
 Floats = NDArray[np.float64]
 
 ACTIVE = 1e-7
-# Multipliers hold near a plan. Where curves are S-shaped others may gain so many times more from rounding.
-STEEPER = 10.0
-# But multipliers at an S-shaped plan may be of any size: not more than this, in steps, is granted for rounding.
-MOST_ADMITTED = 1e-8
+# Multipliers hold near a plan; where curves are S-shaped other plans may gain more from rounding. How much is not
+# proven: so many times as much is granted, and at most this, in steps, as multipliers there may be of any size.
+STEEPER, MOST_ADMITTED = 10.0, 1e-8
 
 
 @dataclass(frozen=True)
