@@ -105,7 +105,7 @@ def schema() -> None:
     """Print the JSON Schema of a scenario, for editors that complete and check as you type."""
     import json
 
-    from .scenario import ScenarioSpec
+    from .stated import ScenarioSpec
 
     found = ScenarioSpec.model_json_schema()
     found = {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}

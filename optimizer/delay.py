@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .response import ResponseModel
 
 if TYPE_CHECKING:
-    from .scenario import ScenarioSpec
+    from .stated import ScenarioSpec
 
 Floats = NDArray[np.float64]
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from .constraints import MAX_IN_PERIOD
 from .markup import Block, card
+from .measured import kpi_means, kpi_values, without_draws
 from .preferences import Floor, bound, floor_label, measure
 from .risk import on_fresh_draws
-from .simulate import Simulator, kpi_means, kpi_values, without_draws
+from .simulate import Simulator
 
 if TYPE_CHECKING:
     from .scenario import Scenario

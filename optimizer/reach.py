@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .errors import InfeasibleError, SolverError, SpecError
 from .kpis import SPEND, Kpi
-from .simulate import Simulator, kpi_means, simulate
+from .measured import kpi_means
+from .simulate import Simulator, simulate
 from .solve.routes import solve
 from .targets import Direction, Percentile, Target, reaches, required
 

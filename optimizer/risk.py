@@ -15,8 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .errors import SpecError
+from .measured import kpi_means
 from .preferences import MODES
-from .simulate import Simulator, kpi_means
+from .simulate import Simulator
 
 if TYPE_CHECKING:
     from .scenario import Scenario

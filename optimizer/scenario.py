@@ -8,125 +8,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from . import delay, documents, functions, preferences, proxies, response, variants
-from .constraints import ConstraintsSpec, Line, Polyhedron
-from .decisions import DecisionsSpec
-from .documents import Document, Spec
+from .constraints import Polyhedron
+from .documents import Document
 from .errors import OptimizerError, SpecError
 from .functions import KpiFunction
-from .horizon import Horizon, at_horizon
-from .kpis import Kpi, KpiTree
+from .horizon import at_horizon
+from .kpis import KpiTree
 from .markup import Block, card, figure
-from .preferences import PreferencesSpec
 from .response import ResponseModel
 from .rules import compile_rules
-from .written import ResponseSpec, from_file, from_spec, without_held_out
+from .stated import ScenarioSpec, check_flighting, shares_of
+from .written import from_file, from_spec, without_held_out
 
 Floats = NDArray[np.float64]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 # Share of the draws that are held out where a mean over the worst is an objective, unless told otherwise.
 HELD_OUT = 0.33
 # Functions of the user's own, by the name that KPIs call them.
 Functions = Mapping[str, Callable[[Floats], Any] | KpiFunction]
-
-
-def _currency(code: str) -> str:
-    if len(code) != 3 or not code.isascii() or not code.isupper():
-        raise SpecError(f"{code!r} is not a currency code", "three capital letters, such as EUR, GBP or USD")
-    return code
-
-
-Currency = Annotated[str, AfterValidator(_currency)]
-Flighting = Annotated[
-    Annotated[Literal["flat", "free"], Tag("word")]
-    | Annotated[dict[str, list[Annotated[float, Field(ge=0)]]], Tag("shares")],
-    Discriminator(lambda flighting: "shares" if isinstance(flighting, dict) else "word"),
-]
-
-
-class Claim(Spec):
-    """A figure somebody states for a KPI, to be held against the plan: a change, or values today and planned."""
-
-    kpi: str
-    change: float | None = None
-    today: float | None = None
-    plan: float | None = None
-    tolerance: Annotated[float, Field(gt=0)]
-    source: str = ""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.change is None) == (self.today is None or self.plan is None):
-            raise SpecError("needs either 'change' or both 'today' and 'plan'", "change: -0.28 is -28 %")
-        return self
-
-
-class ScenarioSpec(Spec):
-    """The scenario file. Money is in ``currency`` over the whole horizon; curves are by period.
-
-    ``flighting`` spreads each line's total over the periods: evenly (``flat``), by given shares, or as the plan
-    finds best (``free``; today's plan is then taken to be spread evenly).
-    """
-
-    name: Name
-    currency: Currency
-    horizon: Horizon
-    lines: Annotated[list[Line], Field(min_length=1)]
-    flighting: Flighting = "flat"
-    carry_out: bool = False
-    platform_kpi: str | None = None
-    kpis: Annotated[dict[Name, Kpi], Field(min_length=1)]
-    response: ResponseSpec
-    constraints: ConstraintsSpec
-    preferences: PreferencesSpec = PreferencesSpec()
-    decisions: DecisionsSpec | None = None
-    claims: list[Claim] = []
-    notes: list[str] = []
-    hash: str | None = None
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        seen: dict[str, int] = {}
-        for index, line in enumerate(self.lines):
-            if line.name in seen:
-                raise SpecError(
-                    f"line '{line.name}' is already lines[{seen[line.name]}]",
-                    "give each line its own name",
-                    path=("lines", index, "name"),
-                )
-            seen[line.name] = index
-        if self.platform_kpi is not None and self.platform_kpi not in self.kpis:
-            raise SpecError(
-                f"unknown KPI '{self.platform_kpi}'",
-                f"KPIs are: {', '.join(self.kpis)}",
-                path=("platform_kpi",),
-            )
-        self._check_periods()
-        for index, claim in enumerate(self.claims):
-            if claim.kpi not in self.kpis:
-                raise SpecError(
-                    f"unknown KPI '{claim.kpi}'",
-                    f"KPIs are: {', '.join(self.kpis)}",
-                    path=("claims", index, "kpi"),
-                )
-        return self
-
-    def _check_periods(self) -> None:
-        """Raise SpecError where a list by period does not cover the horizon."""
-        periods = self.horizon.periods
-        lists: dict[tuple[str | int, ...], object] = {
-            **{("lines", i, "price"): line.price for i, line in enumerate(self.lines)},
-            **{("kpis", name, "season"): kpi.season for name, kpi in self.kpis.items()},
-        }
-        for path, values in lists.items():
-            if isinstance(values, list) and len(values) != periods:
-                raise SpecError(f"{len(values)} values for {periods} periods", "give one a period", path=path)
 
 
 @dataclass(frozen=True)
@@ -263,7 +167,7 @@ class Scenario:
         spec = spec.model_copy(update={"kpis": functions.stamped(proxies.settled(spec.kpis, directory), made)})
         tree = KpiTree(spec.kpis)
         objectives = preferences.objectives(spec.kpis, spec.preferences)
-        _check_flighting(spec)
+        check_flighting(spec)
         notes: tuple[str, ...] = ()
         if spec.response.file is None:
             model = from_spec(spec.response, tree.leaves, names)
@@ -271,7 +175,7 @@ class Scenario:
             model = from_file(spec.response, tree.leaves, names, directory)
             model, notes = at_horizon(model, spec.horizon)
         spec, model, fresh = _held_out(spec, model, tree, objectives)
-        polyhedron = compile_rules(spec.lines, spec.constraints, _shares(spec), spec.flighting == "free")
+        polyhedron = compile_rules(spec.lines, spec.constraints, shares_of(spec), spec.flighting == "free")
         fitted = model.draws > 1 and "history_sha256" in model.attributes
         own = any(tree.rests_on(name) & made.keys() for name in (*objectives, *spec.preferences.floors))
         tails = any(name in tree.tails for name in objectives)
@@ -308,7 +212,7 @@ class Scenario:
     @cached_property
     def shares(self) -> Floats:
         """Share of each line's total spend by period: (L, T); with free flighting that of today's plan, even."""
-        return _shares(self.spec)
+        return shares_of(self.spec)
 
     @property
     def free(self) -> bool:
@@ -497,31 +401,3 @@ def _held_out(
         return spec, model, None
     said = spec.response.model_copy(update={"held_out": share})
     return spec.model_copy(update={"response": said}), *without_held_out(model, share)
-
-
-def _shares(spec: ScenarioSpec) -> Floats:
-    if isinstance(spec.flighting, str):
-        return np.full((len(spec.lines), spec.horizon.periods), 1.0 / spec.horizon.periods)
-    return np.array([spec.flighting[line.name] for line in spec.lines])
-
-
-def _check_flighting(spec: ScenarioSpec) -> None:
-    if isinstance(spec.flighting, str):
-        return
-    names = [line.name for line in spec.lines]
-    for name, shares in spec.flighting.items():
-        if name not in names:
-            raise SpecError(f"unknown line '{name}'", f"lines are: {', '.join(names)}", path=("flighting", name))
-        if len(shares) != spec.horizon.periods:
-            raise SpecError(
-                f"{len(shares)} shares for {spec.horizon.periods} periods",
-                "give one share a period",
-                path=("flighting", name),
-            )
-        if abs(sum(shares) - 1.0) > 1e-6:
-            raise SpecError(f"the shares add up to {sum(shares):g}, not 1", "mend them", path=("flighting", name))
-    for name in names:
-        if name not in spec.flighting:
-            raise SpecError(
-                f"says nothing about line '{name}'", "give it a share for each period", path=("flighting",)
-            )

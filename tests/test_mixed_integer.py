@@ -9,7 +9,8 @@ from test_convex import problem
 from test_piecewise import grid, on_scale, random_problem
 
 import optimizer as opt
-from optimizer.simulate import Simulator, kpi_means
+from optimizer.measured import kpi_means
+from optimizer.simulate import Simulator
 
 
 def with_switches(seed: int, n_lines: int) -> dict:

@@ -8,7 +8,8 @@ import pytest
 from scipy.optimize import LinearConstraint, milp
 
 import optimizer as opt
-from optimizer.simulate import Simulator, kpi_means
+from optimizer.measured import kpi_means
+from optimizer.simulate import Simulator
 from optimizer.solve.mixed_integer import MixedIntegerSolver
 from optimizer.solve.piecewise import PiecewiseModel
 from optimizer.solve.problem import Goal, Problem

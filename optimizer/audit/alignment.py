@@ -202,7 +202,7 @@ def _sign(scenario: Scenario, name: str) -> float:
 
 def _loss(platform: Plan, business: Plan, goal: str) -> tuple[float, Floats]:
     """Return what the goal loses on average, KPI units, and by draw as a share of the business plan's: (D,)."""
-    from ..simulate import kpi_values
+    from ..measured import kpi_values
 
     scenario = business.scenario
     plans = np.stack([platform.spend.to_numpy(dtype=float), business.spend.to_numpy(dtype=float)])
@@ -226,7 +226,7 @@ def _marginal(scenario: Scenario, spend: Floats, name: str) -> Floats:
     Derived KPIs by central differences of a ten-thousandth of the plan's spend; with free flighting a line's money
     is spread as the line's own is.
     """
-    from ..simulate import kpi_means
+    from ..measured import kpi_means
 
     step = 1e-4 * max(float(spend.sum()), 1.0)
     totals = spend if spend.ndim == 1 else spend.sum(axis=1)

@@ -16,7 +16,7 @@ from ..decisions import DecisionsSpec
 from ..documents import Document, Spec
 from ..errors import SpecError
 from ..preferences import SMALLEST_RANGE, Ends
-from ..scenario import Currency
+from ..stated import Currency
 from ..targets import Direction
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]

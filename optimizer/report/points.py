@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..front import Front
+from ..measured import kpi_means, kpi_values, without_draws
 from ..plan import Plan, plain
-from ..simulate import Simulator, kpi_means, kpi_values, without_draws
+from ..simulate import Simulator
 from .effects import TAILS
 
 Row = dict[str, Any]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..explain import ImpliedTradeoff
+from ..measured import kpi_means
 from ..plan import Plan, plain
-from ..simulate import Simulator, kpi_means
+from ..simulate import Simulator
 from .effects import PER
 from .robustness import worth
 

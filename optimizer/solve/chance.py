@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError
+from ..measured import kpi_values
 from ..preferences import Floor, measure
-from ..simulate import Simulator, kpi_values
+from ..simulate import Simulator
 from .cells import problem_of
 from .problem import Goal, Problem
 

@@ -15,8 +15,8 @@ from scipy.optimize import LinearConstraint, milp
 
 from ..constraints import Polyhedron, Switches
 from ..errors import InfeasibleError, SolverError
+from ..measured import kpi_means, kpi_values
 from ..preferences import Floor, bound, floor_label, measure
-from ..simulate import kpi_means, kpi_values
 from .cells import problem_of
 from .chance import chance_floors
 from .mixed_integer import MixedIntegerSolver

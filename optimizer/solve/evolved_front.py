@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated, share_missing, spend_columns
-from ..simulate import Simulator, kpi_means
+from ..measured import kpi_means
+from ..simulate import Simulator
 from ..versions import versions
 from ..volumes import dominated_volume
 from .ascent import ascend, rises_of

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError, SolverError, SpecError
 from ..front import Front, FrontCertificate, non_dominated
 from ..limits import Limits
-from ..simulate import Simulator, kpi_means
+from ..measured import kpi_means
+from ..simulate import Simulator
 from ..volumes import dominated_volume
 from .box import Box
 from .chance import chance_floors

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..simulate import own_values
+from ..measured import own_values
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
