@@ -39,11 +39,20 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-# Files that take longest begin, so that no process is left alone with one at the end.
+# Files that take longest begin, so that no process is left alone with one at the end; those that would compile the
+# same kernels do not stand side by side.
 LONGEST = (
-    *("flighting", "kernels_synergy", "evolved_front", "evidence_fit", "audit_experiments", "kernels_search"),
-    *("batch_files", "evidence_forecast", "batch", "readme", "report_large", "compare", "conjura", "cli"),
-    "chance",
+    *(
+        "batch_files",
+        "flighting",
+        "kernels_synergy",
+        "evidence_fit",
+        "audit_experiments",
+        "evolved_front",
+        "compare",
+    ),
+    *("kernels_search", "evidence_forecast", "report_large", "conjura", "readme", "cli", "chance", "batch"),
+    *("response", "kernels", "highs"),
 )
 
 

@@ -224,14 +224,18 @@ def test_intervals_cover_a_known_difference(tmp_path: Path) -> None:
     # Everything but the scale is known, so that the true difference follows from the true scale.
     known = {name: np.repeat(model.by_draw(name), draws, axis=0) for name in ("first", "second", "rate")}
     known["baseline"] = np.repeat(model.baseline, draws, axis=0)
+    start = scenario_on_file(
+        tmp_path, replace(model, scale=np.repeat(model.scale, draws, axis=0), **known), periods=1
+    )
+    changed = start.variant("more", budget=1.4)
     covered = 0
     for _ in range(100):
         truth = rng.uniform(5, 10, (1, 1, 2))
         estimate = truth + rng.normal(0, 0.5, truth.shape)
         scale = np.abs(estimate + rng.normal(0, 0.5, (draws, 1, 2)))
-        base = scenario_on_file(tmp_path, replace(model, scale=scale, **known), periods=1)
-        found = opt.compare([base, base.variant("more", budget=1.4)])
-        world = replace(base, response=replace(base.response.one_draw(0), scale=truth))
+        response = replace(start.response, scale=scale)
+        found = opt.compare([replace(each, response=response) for each in (start, changed)])
+        world = replace(start, response=replace(response.one_draw(0), scale=truth))
         one, two = (opt.simulate(world, plan.spend)["kpi0"].iloc[0] for plan in found.plans.values())
         row = found.differences.loc[("more", "kpi0")]
         covered += bool(row["low"] <= two - one <= row["high"])

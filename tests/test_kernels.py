@@ -67,9 +67,10 @@ def test_curve_agrees_with_its_twin(family, data):
     wanted = float(naive.saturation(family, a, first, second, POINTS))
     assert value == pytest.approx(wanted, rel=CLOSE, abs=NOTHING)
     wanted = float(naive.saturation_slope(family, a, first, second, POINTS))
-    # Compared as the effect of a step of one's own size, which underflows only where the value does.
+    # Compared as the effect of a step of one's own size, which underflows only where the value does, or the slope by
+    # relative media, which is far below it where media are far beyond the curve.
     step = max(a, 1e-12 * first)
-    assert slope * step == pytest.approx(wanted * step, rel=CLOSE, abs=NOTHING)
+    assert slope * step == pytest.approx(wanted * step, rel=CLOSE, abs=NOTHING * max(1.0, step / first))
 
 
 @pytest.mark.parametrize("family", NAMES)
@@ -240,7 +241,7 @@ def all_gradients(case: dict[str, Any], share: np.ndarray) -> np.ndarray:
 
 
 @given(arrays())
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_gradients_agree_with_their_twin(case):
     n_kpis, n_lines, n_draws = case["scale"].shape
     n_periods = case["season"].shape[1]

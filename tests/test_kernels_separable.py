@@ -90,7 +90,7 @@ def functions(terms: Terms, factors=(1.0,), per_money: float = 0.0):
     n_terms=st.integers(1, 3),
     slopes=st.sampled_from([(0.6, 4.0), (0.3, 1.0), (2.0, 12.0), (20.0, 20.0)]),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_no_split_on_a_grid_is_above_the_bound_or_much_above_the_plan(seed, n_lines, exactly, n_terms, slopes):
     terms, lower, upper, budget = a_case(seed, n_lines, 1, n_terms, list(FAMILIES), slopes)
     _best, value, bound, ended = solve(terms, lower, upper, budget, exactly)
@@ -106,7 +106,7 @@ def test_no_split_on_a_grid_is_above_the_bound_or_much_above_the_plan(seed, n_li
     exactly=st.booleans(),
     per_money=st.sampled_from([0.0, -0.5, -3.0, 0.5]),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_kpis_that_count_against_it_and_spend_that_costs(seed, n_lines, exactly, per_money):
     terms, lower, upper, budget = a_case(seed, n_lines, 3, 2, list(FAMILIES), (0.5, 5.0))
     factors = np.random.default_rng(seed).normal(size=3).round(1)

@@ -97,7 +97,7 @@ def cases(draw: Any) -> tuple[dict[str, Any], Gains]:
 
 
 @given(cases())
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_outcomes_agree_with_their_twin(both):
     case, found = both
     linked = arguments(case, found)[2]
@@ -111,7 +111,7 @@ def test_outcomes_agree_with_their_twin(both):
 
 
 @given(cases())
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_line_effects_agree_with_their_twin(both):
     case, found = both
     n_kpis, n_lines, n_draws = case["scale"].shape
@@ -140,7 +140,7 @@ def all_gradients(case: dict[str, Any], found: Gains, share: np.ndarray) -> np.n
 
 
 @given(cases())
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_gradients_agree_with_their_twin(both):
     case, found = both
     n_kpis, n_lines, n_draws = case["scale"].shape

@@ -251,7 +251,7 @@ def test_damaged_files_give_a_data_error_or_a_sound_model(tmp_path, monkeypatch)
     rng = random.Random(7)
     refused: list[opt.DataError] = []
     others: list[str] = []
-    for attempt in range(150):
+    for attempt in range(90):
         damaged = bytearray(whole)
         for _ in range(1 + attempt % 3):
             damaged[rng.randrange(rng.choice([200, 2000, len(whole)]))] = rng.randrange(256)
@@ -265,7 +265,7 @@ def test_damaged_files_give_a_data_error_or_a_sound_model(tmp_path, monkeypatch)
     # Whatever died half made dies here, not in the middle of another test.
     gc.collect()
     assert not others
-    assert len(refused) > 15
+    assert len(refused) > 10
     for error in refused:
         assert error.file == str(path)
         assert len(str(error)) < 2000
