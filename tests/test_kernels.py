@@ -67,8 +67,8 @@ def test_curve_agrees_with_its_twin(family, data):
     wanted = float(naive.saturation(family, a, first, second, POINTS))
     assert value == pytest.approx(wanted, rel=CLOSE, abs=NOTHING)
     wanted = float(naive.saturation_slope(family, a, first, second, POINTS))
-    # Compared as the effect of a step of one's own size, which underflows only where the value does, or the slope by
-    # relative media, which is far below it where media are far beyond the curve.
+    # Compared as the effect of a step of one's own size, which underflows only where the value does, or the slope
+    # by relative media, which is far below it where media are far beyond the curve.
     step = max(a, 1e-12 * first)
     assert slope * step == pytest.approx(wanted * step, rel=CLOSE, abs=NOTHING * max(1.0, step / first))
 
