@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import clarabel
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from scipy import sparse
 
 from optimizer.kernels_active import project_active
 from optimizer.kernels_projection import project_row, project_rows
+from optimizer.solve.projection import Projection
 
 AGREE = 1e-8
 ROUNDS = 20
@@ -104,6 +108,37 @@ def test_the_active_set_agrees_with_newton(seed: int, n: int, m: int) -> None:
         x = np.empty(n)
         assert project_active(point, *rest, x)
         assert np.abs(x - newton).max() <= 1e-10
+
+
+def test_pace_from_period_to_period_is_many_rows() -> None:
+    """Ten lines over 26 periods, each held to its pace: 501 rows."""
+    lines, periods = 10, 26
+    n = lines * periods
+    cells = np.arange(n).reshape(lines, periods)
+    rows = [np.ones(n)]
+    for before, after in zip(cells[:, :-1].ravel(), cells[:, 1:].ravel(), strict=True):
+        for factors in ((1.0, -1.5), (-1.0, 0.6)):
+            row = np.zeros(n)
+            row[[after, before]] = factors
+            rows.append(row)
+    A = np.array(rows)
+    length = np.linalg.norm(A, axis=1)
+    A, b = A / length[:, None], np.append(1.0, np.zeros(len(A) - 1)) / length
+    problem: Any = SimpleNamespace(
+        A=sparse.csr_matrix(A),
+        b=b,
+        equal=np.arange(len(b)) == 0,
+        lower=np.zeros(n),
+        upper=np.full(n, 0.3),
+        scenario=SimpleNamespace(free=True),
+    )
+    points = np.random.default_rng(0).gamma(0.5, 1.0, (3, n)) / n
+    found, kept = Projection(problem)(points)
+    assert kept.all()
+    for point, plan in zip(points, found, strict=True):
+        wanted = by_solver(point, problem.lower, problem.upper, A, b, problem.equal)
+        np.testing.assert_allclose(plan, wanted, atol=1e-8)
+        assert (A @ plan - b).max() <= 1e-10
 
 
 def test_rules_that_contradict_each_other_are_told() -> None:

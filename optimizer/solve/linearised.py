@@ -332,14 +332,18 @@ def check_rules(problem: CellProblem) -> None:
 
 
 def quadratic(
-    P: sparse.csc_matrix, q: Floats, A: sparse.csc_matrix, b: Floats, n_equal: int
+    P: sparse.csc_matrix, q: Floats, A: sparse.csc_matrix, b: Floats, n_equal: int, close: float = 1e-8
 ) -> tuple[Floats, Floats] | None:
-    """Minimise ``x @ P @ x / 2 + q @ x`` with ``A x = b`` in the first rows and ``A x <= b`` in the others."""
+    """Minimise ``x @ P @ x / 2 + q @ x`` with ``A x = b`` in the first rows and ``A x <= b`` in the others.
+
+    ``close``: what the solver is asked for; the nearest it comes to is taken.
+    """
     import clarabel
 
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_threads = 1
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = close
     scale = 1.0 / max(float(np.abs(q).max(initial=0.0)), 1e-300)
     cones = [clarabel.ZeroConeT(n_equal), clarabel.NonnegativeConeT(len(b) - n_equal)]
     upper = sparse.csc_matrix(sparse.triu(P * scale))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..constraints import Switches
+from .linearised import quadratic
 from .problem import Problem, switches_of
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,8 @@ ON = 1e-12
 KEPT = 1e-10
 # Newton steps a plan before the active-set method takes over.
 ROUNDS = 20
+# From so many rows on Newton may not arrive, and an interior-point solver is quicker, asked for this.
+MANY, CLOSE = 100, 1e-13
 
 
 class Projection:
@@ -95,8 +98,29 @@ class Projection:
         else:
             starts, columns = self.rows.indptr.astype(np.int64), self.rows.indices.astype(np.int64)
             factors = np.ascontiguousarray(self.rows.data)
-            project_rows(plans, low, high, starts, columns, factors, self.b, self.equal, ROUNDS, out, miss)
+            lost = np.arange(len(plans))
+            if len(self.b) >= MANY:
+                out, miss = self._many(plans, low, high)
+                lost = np.flatnonzero(miss > KEPT)
+            found, left = np.empty((len(lost), plans.shape[1])), np.empty(len(lost))
+            ends = low[lost], high[lost]
+            project_rows(plans[lost], *ends, starts, columns, factors, self.b, self.equal, ROUNDS, found, left)
+            out[lost], miss[lost] = found, left
         return out, possible & (miss <= KEPT)
+
+    def _many(self, plans: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """Project onto many rows with an interior-point solver: what plans become, and what they miss (N,)."""
+        order = np.argsort(~self.equal, kind="stable")
+        identity = sparse.eye_array(plans.shape[1], format="csc")
+        rows = sparse.csc_matrix(sparse.vstack([self.rows[order], identity, -identity]))
+        out = np.clip(plans, low, high)
+        for k, plan in enumerate(plans):
+            ends = np.concatenate([self.b[order], high[k], -low[k]])
+            found = quadratic(identity, -plan, rows, ends, int(self.equal.sum()), CLOSE)
+            if found is not None:
+                out[k] = np.clip(found[0], low[k], high[k])
+        room = self.b - out @ self.rows.T
+        return out, np.where(self.equal, np.abs(room), -room).max(axis=1)
 
     def _chosen(self, plans: Floats) -> Bools:
         """Which lines are on: those nearer to their least spend than to nothing, the largest where few may be."""
