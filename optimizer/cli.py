@@ -13,7 +13,7 @@ from . import terminal
 from .cli_audit import app as audit
 from .cli_evidence import app as evidence
 from .cli_experiment import app as experiment
-from .cli_ledger import ByOption, LedgerOption, check_options, record_batch, record_plan
+from .cli_ledger import ByOption, LedgerOption, check_kpis, check_options, record_batch, record_plan
 from .cli_ledger import app as ledger_app
 from .cli_scorecard import app as scorecard
 from .errors import DataError, InfeasibleError, OptimizerError, SolverError, SpecError
@@ -135,7 +135,10 @@ def plan(
     """Find the best plan under the scenario's stated preferences; print it and write a report."""
     directory = terminal.directory(out, scenario)
     check_options(ledger, by)
-    given, found = _solve(scenario, time_limit)
+    given = _load(scenario)
+    if ledger is not None:
+        check_kpis(ledger, given)
+    found = _solve(given, time_limit)
     _finish(given, found, _frontier(given) if front else None, directory, budgets=budgets, charts=charts)
     if ledger is not None and by is not None:
         record_plan(ledger, by, given, found, scenario, time_limit=time_limit)
@@ -176,7 +179,8 @@ def front(
     and its proof says how much may be missing.
     """
     directory = terminal.directory(out, scenario)
-    given, found = _solve(scenario)
+    given = _load(scenario)
+    found = _solve(given)
     search = {"seed": seed, "evaluations": evaluations, "checkpoint": checkpoint}
     found_front = _frontier(given, search, tolerance=tolerance, time_limit=time_limit)
     _finish(given, found, found_front, directory, budgets=budgets, charts=charts)
@@ -273,13 +277,17 @@ def reallocate(
         raise typer.Exit(terminal.FINDING)
 
 
-def _solve(file: Path, time_limit: float | None = None) -> tuple[Scenario, Plan]:
+def _load(file: Path) -> Scenario:
     from .scenario import Scenario
+
+    return Scenario.load(file)
+
+
+def _solve(given: Scenario, time_limit: float | None = None) -> Plan:
     from .solve.routes import solve
 
-    given = Scenario.load(file)
     with terminal.progress("Plan") as progress:
-        return given, solve(given, time_limit=time_limit, progress=progress)
+        return solve(given, time_limit=time_limit, progress=progress)
 
 
 def _frontier(given: Scenario, search: dict[str, Any] | None = None, **options: Any) -> Front:

@@ -374,6 +374,12 @@ def check_options(ledger: str | None, by: str | None) -> None:
             pass
 
 
+def check_kpis(where: str, given: Scenario) -> None:
+    """Refuse KPIs that the ledger knows by another definition, before any file is written."""
+    with _open(where) as ledger:
+        ledger.kpis.check(given.spec.kpis)
+
+
 def record_plan(where: str, by: str, given: Scenario, found: Plan, file: Path, **options: Any) -> None:
     """Record a plan and what it recommends."""
     from .recommend import recommend

@@ -130,6 +130,7 @@ def test_kpis_change_by_new_versions(terminal: Terminal, tmp_path: Path) -> None
     file = scenario(tmp_path, kpis={"kpi0": {"direction": "maximize", "unit": "other things"}})
     code, said = terminal.plan(file)
     assert code == 2
+    assert not (tmp_path / "out").exists()
     assert "kpis.kpi0: the definition of 'kpi0' is not that of version 1 in the ledger: unit" in said
     define = (file, "--by", "bob", "--reason", "things differ")
     assert "unknown KPI 'x'" in terminal("define", *define, "--kpi", "x", code=2)

@@ -80,6 +80,16 @@ class KpiVersions:
         found = self.versions(kpi)
         return found[-1] if found else None
 
+    def check(self, kpis: Mapping[str, Kpi]) -> None:
+        """Refuse KPIs whose definition is not that of their current version; those new to the ledger are welcome.
+
+        Raises
+        ------
+        RefusedError
+            If one is not, with the fields that differ.
+        """
+        _held(self._chain, kpis)
+
     def define(self, kpi: str, definition: Kpi | Mapping[str, Any], by: str, reason: str) -> KpiVersion:
         """Record a new version of a definition.
 
@@ -194,19 +204,26 @@ def hold(writer: Writer, kpis: Mapping[str, Kpi], by: str) -> dict[str, int]:
     RefusedError
         If a definition is not that of the current version.
     """
+    held = _held(writer, kpis)
+    for name in [name for name, version in held.items() if not version]:
+        held[name] = _define(writer, name, defined(kpis[name]), 1, by, "first seen").version
+    return held
+
+
+def _held(log: Chain | Writer, kpis: Mapping[str, Kpi]) -> dict[str, int]:
+    """The current version of each KPI, 0 where it has none; refused as `hold` tells."""
     held = {}
     for name, kpi in kpis.items():
-        before, now = list(_versions(writer, name)), defined(kpi)
-        if not before:
-            _define(writer, name, now, 1, by, "first seen")
-        elif fields := changed(before[-1].definition, now):
+        before = list(_versions(log, name))
+        fields = changed(before[-1].definition, defined(kpi)) if before else []
+        if fields:
             raise RefusedError(
                 f"the definition of '{name}' is not that of version {before[-1].version} in the ledger: "
                 f"{', '.join(fields)}",
                 "undo the change, or record a new version first: 'ledger define'",
                 path=("kpis", name),
             )
-        held[name] = max(len(before), 1)
+        held[name] = len(before)
     return held
 
 
