@@ -16,6 +16,8 @@ from .kernels_tables import evaluate
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+# Of all accounts: draws (A,), family (K, R), at (K, 5, R + 1), values, as `kernels_batch` tells.
+Curves = tuple[Ints, Ints, Ints, Floats]
 
 # Columns of a row's curve: where its numbers begin in the flat values.
 SCALE, FIRST, SECOND, AT, EFFECT = range(5)
@@ -203,7 +205,7 @@ def find_moves(
     Parameters
     ----------
     wanted, starts, current, plan : (A,), (A + 1,), (R,), (R,)
-        As for `solve_accounts`.
+        Accounts that have a plan; first row of each account; currency.
     n_moves : (A,)
         Written: how many moves an account has, never more than lines.
     giver, taker, amount : (R,)

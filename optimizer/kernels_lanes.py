@@ -24,7 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import kernels_math as fast
-from .kernels_accounts import FIRST, SCALE, SECOND
+from .kernels_accounts import FIRST, SCALE, SECOND, Curves
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,6 +39,15 @@ TERM = 8 * LANES + 8
 TINY = 1e-12
 # Far below the log2 of any spend.
 NEVER = -1e4
+
+
+@njit(cache=True, nogil=True)
+def room_for(which: Ints, starts: Ints, draws: Ints) -> tuple[int, int]:
+    """Lines and draws of the accounts ``which`` (N,) that have most."""
+    n_lines, n_draws = 0, 1
+    for a in which:
+        n_lines, n_draws = max(n_lines, starts[a + 1] - starts[a]), max(n_draws, draws[a])
+    return n_lines, n_draws
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -62,7 +71,7 @@ def gather(
         The account's first row, its lines and draws. The block has ``n_lines`` and ``n_draws``; what is missing
         does nothing.
     family, at, values
-        As `kernels_batch.solve_accounts` has them.
+        As `kernels_batch` has them.
     terms : (L K D (8 W + 8),)
         Written.
     """
@@ -198,14 +207,9 @@ def measure(
     spend: Floats,
     starts: Ints,
     upper: Floats,
-    draws: Ints,
-    family: Ints,
-    at: Ints,
-    values: Floats,
+    curves: Curves,
     kpis: Floats,
-    column: int,
     marginal: Floats,
-    side: int,
 ) -> None:
     """Work out what spends do to KPIs, mean over draws, block by block.
 
@@ -215,22 +219,20 @@ def measure(
         Accounts, fewest draws and lines first.
     spend : (R,)
         Currency.
-    kpis, column : (A, K, C), int
-        Written there: what all lines add to each KPI.
-    marginal, side : (S, K, R), int
-        Written there: KPI units for one more of currency.
+    kpis : (A, K)
+        Written: what all lines add to each KPI.
+    marginal : (K, R)
+        Written: KPI units for one more of currency.
 
-    The other arguments are those of `kernels_batch.solve_accounts`.
+    The other arguments are those of `kernels_batch.split_each`.
     """
+    draws, family, at, values = curves
     n_kpis = len(family)
     total, z, tiny = np.empty((n_kpis, LANES)), np.empty(LANES), np.empty(LANES)
     place, out = np.empty(2 * LANES), np.empty(5 * LANES)
     for first in range(0, len(which), LANES):
         n = min(LANES, len(which) - first)
-        last = which[first + n - 1]
-        n_lines, n_draws = 0, draws[last]
-        for a in which[first : first + n]:
-            n_lines = max(n_lines, starts[a + 1] - starts[a])
+        n_lines, n_draws = room_for(which[first : first + n], starts, draws)
         terms = np.empty(n_lines * n_kpis * n_draws * TERM)
         for j in range(LANES):
             a = which[first + min(j, n - 1)]
@@ -254,7 +256,7 @@ def measure(
                 for j in range(n):
                     a = which[first + j]
                     if i < starts[a + 1] - starts[a]:
-                        marginal[side, k, starts[a] + i] = out[LANES + j]
+                        marginal[k, starts[a] + i] = out[LANES + j]
         for j in range(n):
             for k in range(n_kpis):
-                kpis[which[first + j], k, column] = total[k, j]
+                kpis[which[first + j], k] = total[k, j]

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .kernels_accounts import Curves
 from .kernels_boxes import (
     BLOCK,
     BOUND,
@@ -33,8 +34,7 @@ from .kernels_boxes import (
     bound,
     climb,
 )
-from .kernels_curves import HILL, MICHAELIS_MENTEN
-from .kernels_lanes import LANES, STEEPEST, TERM, TINY, gather, prepare, prepare_zero, take_logs
+from .kernels_lanes import LANES, STEEPEST, TERM, TINY, gather, prepare, prepare_zero, room_for, take_logs
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -52,18 +52,6 @@ BEGIN = 1e-3
 SLOW = 1.0 / 16.0
 
 
-@njit(cache=True, nogil=True)
-def known(start: int, stop: int, family: Ints, lower: Floats, upper: Floats) -> bool:
-    """Whether the lines of an account are such as `kernels_lanes` knows."""
-    for row in range(start, stop):
-        if 0.0 < lower[row] < BESIDE_ZERO * upper[row]:
-            return False
-        for k in range(len(family)):
-            if family[k, row] not in (0, HILL, MICHAELIS_MENTEN):
-                return False
-    return True
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def search(
     which: Ints,
@@ -75,10 +63,7 @@ def search(
     lower: Floats,
     upper: Floats,
     budget: Floats,
-    draws: Ints,
-    family: Ints,
-    at: Ints,
-    values: Floats,
+    curves: Curves,
     plan: Floats,
     worth: Floats,
     bounds: Floats,
@@ -96,12 +81,11 @@ def search(
         Written: the best split, what it is worth, the proven bound (NaN where the gap did not close in good time)
         and boxes looked at.
 
-    The other arguments are those of `kernels_batch.solve_accounts`.
+    The other arguments are those of `kernels_batch.split_each`; ``current`` (R,) is spend today, to begin at.
     """
-    n_lines = 0
+    n_lines = room_for(which, starts, curves[0])[0]
     for a in which:
         worth[a], bounds[a], boxes[a] = -np.inf, -np.inf, 0
-        n_lines = max(n_lines, starts[a + 1] - starts[a])
     owner, box = which.copy(), np.empty((len(which), 3, n_lines))
     for b in range(len(which)):
         rows = slice(starts[which[b]], starts[which[b] + 1])
@@ -124,10 +108,7 @@ def search(
                 factors,
                 starts,
                 budget,
-                draws,
-                family,
-                at,
-                values,
+                curves,
                 found[first:last],
             )
         for b in range(len(owner)):
@@ -145,7 +126,7 @@ def search(
         bounds[a] = np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def _solve(
     owner: Ints,
     box: Floats,
@@ -154,16 +135,13 @@ def _solve(
     factors: Floats,
     starts: Ints,
     budget: Floats,
-    draws: Ints,
-    family: Ints,
-    at: Ints,
-    values: Floats,
+    curves: Curves,
     found: Floats,
 ) -> None:
     """Solve a block of boxes: write splits to ``box[:, 2]``; worth, bound, line, cut, end to ``found`` (B, 5)."""
-    n_kpis, n_lines, n_draws = len(family), 0, 1
-    for a in owner:
-        n_lines, n_draws = max(n_lines, starts[a + 1] - starts[a]), max(n_draws, draws[a])
+    draws, family, at, values = curves
+    n_kpis = len(family)
+    n_lines, n_draws = room_for(owner, starts, draws)
     n_terms = n_kpis * n_draws
     terms, lines, block = np.empty(n_lines * n_terms * TERM), np.empty(n_lines * LINE), np.zeros(BLOCK)
     factor = np.zeros((n_kpis, LANES))
@@ -213,7 +191,7 @@ def _solve(
         found[j, 2], found[j, 3], found[j, 4] = block[WHICH + j], block[CUT + j], block[RATHER + j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def _cut(
     owner: Ints,
     box: Floats,

@@ -127,7 +127,7 @@ def _moves(plan: Plan, current: pd.Series, spend: pd.Series) -> pd.DataFrame:
     from . import kernels_accounts as kernels
 
     names = sorted(current.index)
-    today, planned = (part[names].to_numpy(dtype=float) for part in (current, spend))
+    today, planned = (np.array(part[names], dtype=float) for part in (current, spend))
     n = len(names)
     count, giver, taker = np.zeros(1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     amount = np.zeros(n)

@@ -195,7 +195,8 @@ class Simulator:
         from . import kernels
 
         value, slope = np.empty_like(self.scale), np.empty_like(self.scale)
-        spend = np.ascontiguousarray(spend, dtype=float)
+        # Copies: kernels are compiled anew for arrays that may not be written to.
+        spend = np.array(spend, dtype=float)
         kernels.line_effects(spend, self.unit, *self._parameters(), value, slope)
         if self.links is not None:
             from . import kernels_synergy
@@ -224,7 +225,7 @@ class Simulator:
         n_kpis, n_lines, n_draws = self.scale.shape
         if share is None:
             share = np.full((len(media), n_draws, n_kpis), 1.0 / n_draws)
-        counted = np.ascontiguousarray(np.moveaxis(share, 1, 2))
+        counted = np.array(np.moveaxis(share, 1, 2), order="C")
         out = np.empty((len(media), n_kpis, *media.shape[1:]))
         _in_tasks(
             lambda start, stop: kernels.gradients(media, *self._parameters(), counted, start, stop, out),

@@ -106,12 +106,12 @@ def test_what_spends_do_is_what_the_twin_says(draws: int) -> None:
     spend[::4] = 0.0
     curves = accounts.draws, accounts.family, accounts.at, accounts.values
     order = np.argsort(np.diff(accounts.starts), kind="stable")
-    kernels.measure(order, spend, accounts.starts, accounts.upper, *curves, kpis, 1, marginal, 0)
+    kernels.measure(order, spend, accounts.starts, accounts.upper, curves, kpis[:, :, 1], marginal[0])
     step = 1e-6 * accounts.current
     up, down = np.zeros((n, 2, 1)), np.zeros((n, 2, 1))
     spare = np.zeros((1, 2, rows))
-    kernels.measure(order, spend + step, accounts.starts, accounts.upper, *curves, up, 0, spare, 0)
-    kernels.measure(order, spend, accounts.starts, accounts.upper, *curves, down, 0, spare, 0)
+    kernels.measure(order, spend + step, accounts.starts, accounts.upper, curves, up[:, :, 0], spare[0])
+    kernels.measure(order, spend, accounts.starts, accounts.upper, curves, down[:, :, 0], spare[0])
     for a, name in enumerate(accounts.names.to_pylist()):
         own, at = table[table["account"] == name], slice(accounts.starts[a], accounts.starts[a + 1])
         for k in range(2):

@@ -13,9 +13,8 @@ from optimizer import kernels_boxes as boxes_of
 from optimizer import kernels_lanes as lanes
 from optimizer.batch.accounts import Accounts, read_accounts
 from optimizer.batch.rules import load_rules
-from optimizer.kernels_accounts import curves_of
-from optimizer.kernels_batch import _split
-from optimizer.kernels_search import known, search
+from optimizer.kernels_batch import split_each
+from optimizer.kernels_search import search
 
 LANES = lanes.LANES
 
@@ -35,10 +34,7 @@ def sought(accounts: Accounts, factors: np.ndarray, tolerance: float, exactly: b
         accounts.lower,
         accounts.upper,
         accounts.budget,
-        accounts.draws,
-        accounts.family,
-        accounts.at,
-        accounts.values,
+        (accounts.draws, accounts.family, accounts.at, accounts.values),
         plan,
         worth,
         bounds,
@@ -74,18 +70,14 @@ def test_it_agrees_with_the_search_of_one_account(seed, lines, draws, least, exa
     rules = {"budget": {"change": change, "spend": "all" if exactly else "at_most"}}
     _, accounts, factors = some(seed, lines, draws, least, **rules)
     plan, worth, bounds, boxes = sought(accounts, factors, 1e-4, exactly)
+    others, number = np.empty(6), np.zeros(6, np.int64)
+    curves = accounts.draws, accounts.family, accounts.at, accounts.values
+    ranges = accounts.lower, accounts.upper, accounts.budget
+    same = np.arange(6), exactly, np.full(6, 1e-4), factors, accounts.starts
+    split_each(*same, *ranges, curves, np.empty_like(plan), others, number)
     for a in range(6):
         rows = slice(accounts.starts[a], accounts.starts[a + 1])
-        assert known(rows.start, rows.stop, accounts.family, accounts.lower, accounts.upper)
-        terms, cells, knots = curves_of(
-            rows.start, rows.stop, draws, accounts.family, accounts.at, accounts.values
-        )
-        family = np.ascontiguousarray(accounts.family[:, rows])
-        other = (
-            accounts.budget[a], exactly, 1e-4, factors[a], accounts.lower[rows], accounts.upper[rows],
-            family, terms, cells, knots,
-        )  # fmt: skip
-        _, bound, _ = _split(*other)
+        bound = others[a]
         if np.isnan(bounds[a]):
             # Left to the other search; a line of its own has nothing to look for.
             assert boxes[a] > 60 or lines == 1

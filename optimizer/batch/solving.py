@@ -16,15 +16,25 @@ from numpy.typing import NDArray
 
 from ..errors import OptimizerError
 from ..plan import INTERVAL
-from .accounts import NEAR, Accounts, Bools, Floats, Ints
+from .accounts import Accounts, Bools, Floats, Ints
 from .rules import RulesSpec, Tradeoff
+from .splitting import (
+    NO_SCALE,
+    SCALED,
+    SINGLE,
+    SKIPPED,
+    SOLVED,
+    WORTH,
+    Splits,
+    measure_plans,
+    split_budgets,
+    todays_split_is_allowed,
+)
 
 if TYPE_CHECKING:
     from ..plan import Plan
 
 KERNEL = "separable"
-# Accounts whose numbers stay in the processor's cache from one step to the next.
-TOGETHER = 2048
 # The solver libraries make no promise about threads.
 ONE_AT_A_TIME = Lock()
 WHY_NOT = (
@@ -36,15 +46,13 @@ WHY_NOT = (
 
 
 @dataclass(frozen=True)
-class Solved:
-    """What was found for a chunk of accounts.
+class Solved(Splits):
+    """What was found for a chunk of accounts, under all rules.
 
     Attributes
     ----------
     wanted : (A,)
         Accounts that are solved.
-    found, kpis, plan, marginal : (A, 6), (A, K, 7), (R,), (2, K, R)
-        As `kernels_batch.solve_accounts` writes them.
     routes : (A,)
         The solver module that found the plan.
     guarantees : (A,)
@@ -54,22 +62,16 @@ class Solved:
     """
 
     wanted: Bools
-    found: Floats
-    kpis: Floats
-    plan: Floats
-    marginal: Floats
     routes: NDArray[np.object_]
     guarantees: NDArray[np.object_]
     binding: dict[int, list[str]]
 
 
 def tradeoffs(rules: RulesSpec) -> tuple[Ints, Floats]:
-    """Modes (T,) and weights (T, K) of the tiers as `kernels_batch` reads them."""
-    from .. import kernels_batch as kernels
-
+    """Modes (T,) and weights (T, K) of the tiers as `split_budgets` reads them."""
     modes, rows = [], []
     for tradeoff in rules.tiers.values() or (rules.tradeoff,):
-        modes.append(kernels.SCALED if tradeoff.weights else kernels.WORTH if tradeoff.values else kernels.SINGLE)
+        modes.append(SCALED if tradeoff.weights else WORTH if tradeoff.values else SINGLE)
         rows.append(_weights(rules, tradeoff))
     return np.array(modes), np.array(rows)
 
@@ -87,56 +89,18 @@ def _weights(rules: RulesSpec, tradeoff: Tradeoff) -> list[float]:
 
 def solve_chunk(accounts: Accounts, rules: RulesSpec) -> Solved:
     """Solve every sound account; those that cannot be are added to the accounts' faults."""
-    from .. import kernels_batch as kernels
-
-    n, n_kpis = len(accounts.starts) - 1, len(rules.kpis)
-    rows = len(accounts.current)
-    wanted, tails = accounts.sound, np.array([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    status, found = np.zeros(n, np.int64), np.full((n, 6), np.nan)
-    kpis, plan, marginal = (
-        np.full((n, n_kpis, 7), np.nan),
-        np.full(rows, np.nan),
-        np.full((2, n_kpis, rows), np.nan),
-    )
+    tails = np.array([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
     modes, weights = tradeoffs(rules)
-
-    for first in range(0, n, TOGETHER):
-        kernels.solve_accounts(
-            first,
-            min(first + TOGETHER, n),
-            wanted,
-            accounts.starts,
-            accounts.current,
-            accounts.lower,
-            accounts.upper,
-            accounts.budget,
-            rules.budget.spend == "all",
-            rules.tolerance,
-            tails,
-            accounts.tier,
-            modes,
-            weights,
-            accounts.draws,
-            accounts.family,
-            accounts.at,
-            accounts.values,
-            status,
-            found,
-            kpis,
-            plan,
-            marginal,
-        )
-    for a in np.flatnonzero((status != kernels.SOLVED) & wanted):
-        accounts.faults[int(a)] = _why_not(accounts, rules, int(a), int(status[a]))
+    splits = split_budgets(accounts, modes, weights, rules.budget.spend == "all", rules.tolerance, tails)
+    for a in np.flatnonzero((splits.status != SOLVED) & (splits.status != SKIPPED)).tolist():
+        accounts.faults[a] = _why_not(accounts, rules, a, int(splits.status[a]))
+    n = len(splits.status)
     solved = Solved(
-        wanted & (status == kernels.SOLVED),
-        found,
-        kpis,
-        plan,
-        marginal,
-        np.full(n, KERNEL, dtype=object),
-        np.full(n, "global", dtype=object),
-        {},
+        **vars(splits),
+        wanted=splits.status == SOLVED,
+        routes=np.full(n, KERNEL, dtype=object),
+        guarantees=np.full(n, "global", dtype=object),
+        binding={},
     )
     if rules.more:
         _keep_other_rules(accounts, rules, solved, weights[accounts.tier], modes[accounts.tier], tails)
@@ -144,9 +108,7 @@ def solve_chunk(accounts: Accounts, rules: RulesSpec) -> Solved:
 
 
 def _why_not(accounts: Accounts, rules: RulesSpec, a: int, status: int) -> str:
-    from .. import kernels_batch as kernels
-
-    if status != kernels.NO_SCALE:
+    if status != NO_SCALE:
         return WHY_NOT[status]
     # Named by what its lines do today: nothing.
     nothing = []
@@ -162,14 +124,13 @@ def _keep_other_rules(
 ) -> None:
     """Solve again the accounts whose plan breaks a rule that the kernel does not know."""
     from .. import kernels_accounts as entries
-    from .. import kernels_batch as kernels
     from ..solve.routes import solve
     from .scenarios import breaks, scenario_of
 
     again = solved.wanted & breaks(accounts, rules, solved.plan, solved.kpis[:, :, entries.PLANNED], solved.kpis)
     if not again.any():
         return
-    scale = np.where((modes == kernels.SCALED)[:, None], solved.kpis[:, :, entries.TODAY], 1.0)
+    scale = np.where((modes == SCALED)[:, None], solved.kpis[:, :, entries.TODAY], 1.0)
     factors = np.divide(weights, scale, out=np.zeros_like(weights), where=weights != 0)
     gap = np.zeros(len(again))
     for a in np.flatnonzero(again).tolist():
@@ -187,32 +148,15 @@ def _keep_other_rules(
         gap[a] = abs(found.certificate.bound - found.certificate.value)
         solved.binding[a] = _binding(found)
 
-    def measure(which: Bools) -> None:
-        kernels.measure_accounts(
-            0,
-            len(which),
-            which,
-            accounts.starts,
-            accounts.current,
-            tails,
-            factors,
-            accounts.draws,
-            accounts.family,
-            accounts.at,
-            accounts.values,
-            solved.found,
-            solved.kpis,
-            solved.plan,
-            solved.marginal,
-        )
-
-    measure(again)
+    measure_plans(accounts, np.flatnonzero(again), factors, tails, solved)
     bound = solved.found[:, entries.IS] + gap
-    worse = again & _allowed_today(accounts, rules, solved)
+    today = solved.kpis[:, :, entries.TODAY]
+    worse = again & todays_split_is_allowed(accounts, rules.budget.spend == "all")
+    worse &= ~breaks(accounts, rules, accounts.current, today, solved.kpis)
     worse &= solved.found[:, entries.IS] <= solved.found[:, entries.WAS]
     stay = np.repeat(worse, np.diff(accounts.starts))
     solved.plan[stay] = accounts.current[stay]
-    measure(worse)
+    measure_plans(accounts, np.flatnonzero(worse), factors, tails, solved)
     solved.found[again, entries.BOUND] = np.maximum(bound, solved.found[:, entries.IS])[again]
     solved.found[again, entries.BOXES] = np.nan
 
@@ -223,20 +167,3 @@ def _binding(plan: Plan) -> list[str]:
     own = {name for name, owner in zip(polyhedron.names, polyhedron.owner, strict=True) if owner >= 0}
     binding = plan.rules.index[plan.rules["binding"].to_numpy(dtype=bool)]
     return [str(name) for name in binding if name not in own and not str(name).startswith("budget: ")]
-
-
-def _allowed_today(accounts: Accounts, rules: RulesSpec, solved: Solved) -> Bools:
-    """Whether today's split keeps every rule: (A,)."""
-    from .. import kernels_accounts as entries
-    from .scenarios import breaks
-
-    first = accounts.starts[:-1]
-    total = np.add.reduceat(accounts.current, first)
-    near = NEAR * accounts.budget
-    good = total <= accounts.budget + near
-    if rules.budget.spend == "all":
-        good &= total >= accounts.budget - near
-    inside = (accounts.current >= accounts.lower) & (accounts.current <= accounts.upper)
-    today = solved.kpis[:, :, entries.TODAY]
-    kept = ~breaks(accounts, rules, accounts.current, today, solved.kpis)
-    return good & np.logical_and.reduceat(inside, first) & kept

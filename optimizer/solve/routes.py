@@ -173,7 +173,10 @@ def frontier(
     search: Evolution | None = None,
     risk: Mapping[str, float] | None = None,
 ) -> Front:
-    """Find the Pareto front over the scenario's objective KPIs.
+    """Find the Pareto front over the scenario's objective KPIs, as they are on average over the draws.
+
+    A caution that the scenario states has no part in it: it belongs to a stated trade-off. ``risk`` puts doubt on
+    the front.
 
     Parameters
     ----------
