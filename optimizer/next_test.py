@@ -1,9 +1,11 @@
 """What to test next: the line and size of experiment whose result would most improve the plan.
 
 Preposterior analysis (Raiffa & Schlaifer, Applied Statistical Decision Theory, 1961): every draw is taken for the
-truth in turn. It says what a test would measure; the measured lift weighs the draws anew, as
-`evidence.calibrate` does; the plan that is best for those weights replaces the present one. The mean gain over
-draws is what the test is worth.
+truth in turn. It says what a test would measure, with the test's error; the measured lift weighs the other draws
+anew, as `evidence.calibrate` does; the plan that is best for those weights replaces the present one, and gains
+what it gains in the draw that was the truth. The mean gain over draws is what the test is worth, the share of
+results that gain is its chance. The truth is left out of the draws that a result weighs: it would be found again
+by its own lift, and tests would seem to teach what no test can.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ SIZES = (0.5, 1.5)
 PERIODS, ERROR = 6, 0.01
 # Results a line's test may have, from which plans are made: groups of draws by their lift.
 GROUPS = 5
+# Results of each draw, by the test's error.
+RESULTS = 4
 # Plans need only be told apart.
 TOLERANCE = 1e-4
 
@@ -45,9 +49,10 @@ class NextTest:
     table : DataFrame
         One row a line and size, the most valuable first: ``line``, ``spend`` (of today's during the test; 0 is
         off), ``amount`` (currency a period during the test), ``gain`` (expected from replanning with the result,
-        in steps of the scale), ``gain_share`` (of what knowing everything would
-        gain), then for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over draws),
-        in all periods of the test.
+        in steps of the scale; 0 where keeping the plan is better than following results), ``gain_share`` (of what
+        knowing everything would gain), ``chance`` (share of results after which the new plan is better than the
+        present one; where a rule holds the plan a result may change nothing), then for each KPI ``lift <kpi>``
+        (expected) and ``doubt <kpi>`` (its standard deviation over draws), in all periods of the test.
     periods : int
         Of the test.
     error : dict
@@ -56,6 +61,8 @@ class NextTest:
         What knowing everything would gain (expected value of perfect information, over the plans looked at).
     plan : Plan
         The present plan.
+    seed : int
+        Of the errors that results came with.
     """
 
     table: pd.DataFrame
@@ -63,6 +70,7 @@ class NextTest:
     error: dict[str, float]
     perfect: float
     plan: Plan
+    seed: int
 
     @property
     def line(self) -> str:
@@ -100,12 +108,18 @@ class NextTest:
             "periods": self.periods,
             "error": self.error,
             "perfect": self.perfect,
+            "seed": self.seed,
             "tests": records(self.table.rename_axis("rank")),
         }
 
 
 def what_to_test(
-    plan: Plan, *, periods: int = PERIODS, error: float = ERROR, sizes: tuple[float, ...] = SIZES
+    plan: Plan,
+    *,
+    periods: int = PERIODS,
+    error: float = ERROR,
+    sizes: tuple[float, ...] = SIZES,
+    seed: int = 1,
 ) -> NextTest:
     """Find the line and size of test whose result would most improve a plan.
 
@@ -120,6 +134,8 @@ def what_to_test(
         comes from `audit.experiments.difference_power`.
     sizes : tuple of float
         Spend during the test that may be chosen, in today's: 0 is off, 1.5 half as much again.
+    seed : int
+        Of the errors that results come with.
 
     Raises
     ------
@@ -159,16 +175,18 @@ def what_to_test(
     worth = _worth(problem, kpis, goal, plans)
     now = worth.mean(axis=0)[0]
     perfect = float(worth.max(axis=1).mean() - now)
+    # The same errors for every test: what differs between tests is what they tell.
+    results = np.random.default_rng(seed).standard_normal((RESULTS, len(worth), len(counted)))
     rows = []
     for (line, size, amount), lift, units in zip(tests, lifts, scaled, strict=True):
-        gain = _gain(worth, units)
+        gain, chance = _gain(worth, units, results)
         row: dict[str, Any] = {"line": line, "spend": size, "amount": amount * size, "gain": gain}
-        row["gain_share"] = gain / perfect if perfect > 0 else 0.0
+        row |= {"gain_share": gain / perfect if perfect > 0 else 0.0, "chance": chance}
         for k, name in enumerate(counted):
             row |= {f"lift {name}": float(lift[:, k].mean()), f"doubt {name}": float(lift[:, k].std())}
         rows.append(row)
-    table = pd.DataFrame(rows).sort_values("gain", ascending=False, kind="stable", ignore_index=True)
-    return NextTest(table, periods, errors, perfect, plan)
+    table = pd.DataFrame(rows).sort_values(["gain", "chance"], ascending=False, kind="stable", ignore_index=True)
+    return NextTest(table, periods, errors, perfect, plan, seed)
 
 
 def _usual(plan: Plan, kpi: str, periods: int) -> float:
@@ -220,14 +238,19 @@ def _worth(problem: Problem, kpis: Floats, goal: Any, plans: Floats) -> Floats:
     return np.stack(parts, axis=1)
 
 
-def _gain(worth: Floats, units: Floats) -> float:
-    """Expected gain of replanning with a test's result; ``units`` (D, K) are lifts in standard errors.
+def _gain(worth: Floats, units: Floats, errors: Floats) -> tuple[float, float]:
+    """Mean gain of replanning with a test's result, and the share of results that gain.
 
-    Each draw's result comes with the errors that leave the other draws' weights as they are on average: the
-    likelihood of two results with an error each, of twice the variance.
+    ``worth`` (D, N) of plans by draw, the present plan first; ``units`` (D, K) lifts in standard errors;
+    ``errors`` (R, D, K) standard normal.
     """
-    square = np.sum((units[:, None, :] - units[None, :, :]) ** 2, axis=2)
-    weights = np.exp(-square / 4)
-    weights /= weights.sum(axis=1, keepdims=True)
-    expected = weights @ worth
-    return float(np.mean(expected.max(axis=1) - expected[:, 0]))
+    truth = np.arange(len(worth))
+    gains = []
+    for error in errors:
+        square = np.sum((units[:, None, :] + error[:, None, :] - units[None, :, :]) ** 2, axis=2)
+        np.fill_diagonal(square, np.inf)
+        # From the nearest draw on: where none is near, an exact test would leave no weight at all.
+        weights = np.exp(-(square - square.min(axis=1, keepdims=True)) / 2)
+        weights /= weights.sum(axis=1, keepdims=True)
+        gains.append(worth[truth, (weights @ worth).argmax(axis=1)] - worth[:, 0])
+    return max(float(np.mean(gains)), 0.0), float(np.mean(np.array(gains) > 0))

@@ -1,8 +1,10 @@
 """Follow the advice on what to test next, or test another line, and see what replanning truly gains.
 
 The other line is drawn among the lines that were not advised: drawn among all, it would be the advised one in some
-worlds, and a tie by construction. Both tests are read with the same errors, `RESULTS` times over, each with a plan
-made after it; what counts is the mean true gain of those plans, without noise.
+worlds, and a tie by construction. It is tested at the size that tells most of it, though that is advice too: a
+size drawn at random would make the rival weaker than it need be. Both tests are read with the same errors,
+`RESULTS` times over, each with a plan made after it; what counts is the mean true gain of those plans, without
+noise.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from optimizer.next_test import NextTest
 from .pipeline import TOLERANCE, Referee, scenario_of
 from .worlds import World
 
-# Results that a test may have, by its own error.
-RESULTS = 3
+# Results that a test may have, by its own error: enough that their mean is what a line's test brings.
+RESULTS = 8
 
 
 def try_tests(world: World, folder: Path) -> dict[str, Any]:
