@@ -43,10 +43,10 @@ def held_out(found: Sequence[Record], yes: bool) -> list[Record]:
     return [record for record in found if (record["seed"] >= HELD_OUT) == yes]
 
 
-def by_plan(found: Sequence[Record]) -> pd.DataFrame:
+def by_plan(found: Sequence[Record], plans: Sequence[str] = PLANS) -> pd.DataFrame:
     """One row a plan: median captured uplift, uplift of all worlds together, harm and its size."""
     rows = {}
-    for plan in PLANS:
+    for plan in plans:
         gains = np.array([record["gain"][plan] for record in found])
         most = np.array([record["gain"]["oracle"] for record in found])
         harmed = gains < -HARM

@@ -11,6 +11,7 @@ import pandas as pd
 
 from optimizer.report.drawing import BLUE, GREY, INK, ORANGE, Figure, styled
 
+from . import peers
 from .measures import CLASSES, HARM, PLANS, Record, by_advice, by_plan, captured, coverage, held_out, of_class
 
 SIZE = {"width": 620, "height": 240}
@@ -32,6 +33,11 @@ TESTS = (
     "the same errors, and a plan is made after each result. Compared are the mean true gains of those plans, "
     "without noise. Were the line drawn among all, it would tie with the advice wherever it is the advised one."
 )
+PEERS = (
+    "Its own fit and its own budget optimiser on the same histories, with the same budget and limits by line, "
+    "judged by the same truth. A peer fits one KPI: it gets the stated trade-off itself, the weighted sum of the "
+    "KPIs."
+)
 HEADS = {
     "captured": "Captured, median",
     "together": "Captured, all together",
@@ -50,7 +56,9 @@ NAMES = {
 }
 
 
-def render(found: Sequence[Record], tests: Sequence[dict[str, Any]] = ()) -> str:
+def render(
+    found: Sequence[Record], tests: Sequence[dict[str, Any]] = (), planned: Sequence[dict[str, Any]] = ()
+) -> str:
     """Return the whole page as HTML."""
     parts = [f"<h1>Does the advice pay?</h1><p>{INTRO}</p>"]
     for title, held in (("Held-out worlds", True), ("Tuning worlds", False)):
@@ -60,6 +68,8 @@ def render(found: Sequence[Record], tests: Sequence[dict[str, Any]] = ()) -> str
             parts += _section(part)
     if tests:
         parts += ["<h2>What to test next</h2>", f"<p>{TESTS}</p>", _tests(tests)]
+    for peer in dict.fromkeys(plan["peer"] for plan in planned):
+        parts += _peer(peers.beside(found, planned, peer), peer, peers.sampling(planned, peer))
     seconds = np.mean([record["seconds"] for record in found]) if found else 0.0
     parts.append(f"<p>{seconds:.1f} processor seconds a world.</p>")
     body = "\n".join(parts)
@@ -86,11 +96,20 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, "</table>"])
 
 
-def _plans(some: Sequence[Record]) -> str:
-    table = by_plan(some)
+def _peer(some: Sequence[Record], peer: str, chains: dict[str, Any]) -> list[str]:
+    said = ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in chains.items()
+    )
+    seeds = ", ".join(str(record["seed"]) for record in some)
+    head = f"<h2>Beside {escape(peer)}: {len(some)} worlds</h2><p>{PEERS}</p>"
+    return [head, _plans(some, (*PLANS, peer)), f"<p>Seeds {seeds}. {escape(peer)}: {escape(said)}.</p>"]
+
+
+def _plans(some: Sequence[Record], plans: Sequence[str] = PLANS) -> str:
+    table = by_plan(some, plans)
     rows = [
         [
-            NAMES[str(plan)],
+            NAMES.get(str(plan), str(plan)),
             *(f"{row[key]:.0%}" if key in ("captured", "together") else f"{row[key]:.2%}" for key in HEADS),
         ]
         for plan, row in table.iterrows()
