@@ -38,8 +38,9 @@ def main(folder: Path) -> None:
     """Fit the world of a folder, let the package's optimiser split the budget, and write the plan."""
     began = processor()
     task = json.loads((folder / "task.json").read_text())
-    lines = list(task["today"])
     history = pd.read_csv(folder / "history.csv").rename(columns={"week": "time"})
+    # A line that never changed is refused; it is to be left out, and so keeps its money.
+    lines = [name for name in task["today"] if (history[name] != history[name][0]).any()]
     history["kpi"] = history.pop("y") * UNITS
     builder = DataFrameInputDataBuilder(kpi_type="non_revenue").with_kpi(history)
     data = builder.with_media(history, media_cols=lines, media_spend_cols=lines, media_channels=lines).build()
@@ -67,7 +68,7 @@ def main(folder: Path) -> None:
         "task": task["hash"],
         "peer": "meridian",
         "version": version("google-meridian"),
-        "plan": {name: float(plan.sel(channel=name)) for name in lines},
+        "plan": task["today"] | {name: float(plan.sel(channel=name)) for name in lines},
         "r-hat": float(az.rhat(found, var_names=watched).to_array().max()),
         "divergences": int(found.sample_stats.diverging.sum()),
         "draws": CHAINS * DRAWN,
