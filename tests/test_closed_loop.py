@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.closed_loop import peers
-from benchmarks.closed_loop.measures import by_advice, by_plan, captured, coverage, summary
+from benchmarks.closed_loop.measures import beyond, by_advice, by_plan, captured, coverage, summary
 from benchmarks.closed_loop.page import render
 from benchmarks.closed_loop.pipeline import write_json
 from benchmarks.closed_loop.versions import code_of, of_one_code
@@ -70,6 +70,13 @@ def test_measures_by_hand() -> None:
     assert row["together"] == pytest.approx(0.04 / 0.09)
     assert row["harmed"] == pytest.approx(1 / 3)
     assert row["mean harm"] == row["worst"] == pytest.approx(-0.01)
+    more = beyond(part).loc["by return"]
+    assert more["captured"] == pytest.approx(0.5)
+    assert more["together"] == pytest.approx(row["together"])
+    assert more["harmed"] == pytest.approx(1 / 3)
+    assert more["better"] == pytest.approx(2 / 3)
+    assert more["together, error"] > 0
+    assert (beyond(part).loc["point estimates", ["captured", "captured, error", "together, error"]] == 0).all()
     assert coverage(part) == pytest.approx(5 / 6)
     assert summary(part)["held out"]["all"]["worlds"] == 1
     tests = [
@@ -106,7 +113,7 @@ def test_a_peer_is_judged_on_the_worlds_that_it_planned_or_left_out_with_how_to_
     planned = [{"seed": 1001, "peer": "meridian", "version": "2", "gain": -0.01, **chains}]
     table = peers.figures(found, planned)["meridian"]
     assert table["seeds"] == [1001]
-    assert table["plans"]["meridian"]["harmed"] == table["worlds where the plan gains more"] == 1.0
+    assert table["plans"]["meridian"]["harmed"] == table["beyond"]["meridian"]["better"] == 1.0
     assert "Beside meridian: 1 worlds" in render(found, (), planned)
     assert not peers.there("meridian", sys.executable)
     assert "pip install google-meridian" in capsys.readouterr().out

@@ -12,7 +12,19 @@ import pandas as pd
 from optimizer.report.drawing import BLUE, GREY, INK, ORANGE, Figure, styled
 
 from . import peers
-from .measures import CLASSES, HARM, PLANS, Record, by_advice, by_plan, captured, coverage, held_out, of_class
+from .measures import (
+    CLASSES,
+    HARM,
+    PLANS,
+    Record,
+    beyond,
+    by_advice,
+    by_plan,
+    captured,
+    coverage,
+    held_out,
+    of_class,
+)
 
 SIZE = {"width": 620, "height": 240}
 STYLE = (
@@ -84,7 +96,7 @@ def _section(part: Sequence[Record]) -> list[str]:
     for kind in CLASSES:
         some = of_class(part, kind)
         if some:
-            out += [f"<h3>{kind.capitalize()} ({len(some)})</h3>", _plans(some)]
+            out += [f"<h3>{kind.capitalize()} ({len(some)})</h3>", _plans(some), _beyond(some)]
     out += [_picture(_spread(part)), _picture(_against(part)), "<h3>Intervals</h3>", _coverage(part)]
     out += ["<h3>By trade-off and difficulty</h3>", _groups(part)]
     return out
@@ -102,7 +114,12 @@ def _peer(some: Sequence[Record], peer: str, chains: dict[str, Any]) -> list[str
     )
     seeds = ", ".join(str(record["seed"]) for record in some)
     head = f"<h2>Beside {escape(peer)}: {len(some)} worlds</h2><p>{PEERS}</p>"
-    return [head, _plans(some, (*PLANS, peer)), f"<p>Seeds {seeds}. {escape(peer)}: {escape(said)}.</p>"]
+    return [
+        head,
+        _plans(some, (*PLANS, peer)),
+        _beyond(some, (peer,)),
+        f"<p>Seeds {seeds}. {escape(peer)}: {escape(said)}.</p>",
+    ]
 
 
 def _plans(some: Sequence[Record], plans: Sequence[str] = PLANS) -> str:
@@ -115,6 +132,21 @@ def _plans(some: Sequence[Record], plans: Sequence[str] = PLANS) -> str:
         for plan, row in table.iterrows()
     ]
     return _table(["", *HEADS.values()], rows)
+
+
+def _beyond(some: Sequence[Record], baselines: Sequence[str] = PLANS[1:]) -> str:
+    rows = [
+        [
+            NAMES.get(str(plan), str(plan)),
+            *(f"{row[key]:+.1%} ± {row[f'{key}, error']:.1%}" for key in ("captured", "together")),
+            f"{row['harmed']:+.1%}",
+            f"{row['better']:.0%}",
+            f"{row['as good']:.0%}",
+        ]
+        for plan, row in beyond(some, baselines).iterrows()
+    ]
+    heads = [HEADS["captured"], HEADS["together"], HEADS["harmed"], "Plan better", "As good"]
+    return _table(["The plan less, ± standard error", *heads], rows)
 
 
 def _coverage(part: Sequence[Record]) -> str:

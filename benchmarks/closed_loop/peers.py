@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .measures import PLANS, Record, by_plan
+from .measures import PLANS, Record, beyond, by_plan
 from .pipeline import CHANGE, FITTED, Referee, usual, write_json
 from .worlds import QUARTER, World, world
 
@@ -133,11 +133,10 @@ def figures(found: Sequence[Record], planned: Sequence[dict[str, Any]]) -> dict[
     for peer in dict.fromkeys(plan["peer"] for plan in planned):
         some = beside(found, planned, peer)
         table = by_plan(some, (*PLANS, peer))
-        won = [record["gain"]["plan"] > record["gain"][peer] for record in some]
         out[peer] = {
             "seeds": [record["seed"] for record in some],
             "plans": table.to_dict("index"),
-            "worlds where the plan gains more": float(np.mean(won)),
+            "beyond": beyond(some, (peer,)).to_dict("index"),
             "sampling": sampling(planned, peer),
         }
     return out
