@@ -114,6 +114,6 @@ def test_a_peer_is_judged_on_the_worlds_that_it_planned_or_left_out_with_how_to_
     table = peers.figures(found, planned)["meridian"]
     assert table["seeds"] == [1001]
     assert table["plans"]["meridian"]["harmed"] == table["beyond"]["meridian"]["better"] == 1.0
-    assert "Beside meridian: 1 worlds" in render(found, (), planned)
+    assert "Beside Meridian, worlds: 1" in render(found, (), planned)
     assert not peers.there("meridian", sys.executable)
     assert "pip install google-meridian" in capsys.readouterr().out

@@ -65,6 +65,8 @@ NAMES = {
     "no caution": "Without caution",
     "point estimates": "Point estimates",
     "by return": "By return",
+    "pymc-marketing": "PyMC-Marketing",
+    "meridian": "Meridian",
 }
 
 
@@ -113,12 +115,12 @@ def _peer(some: Sequence[Record], peer: str, chains: dict[str, Any]) -> list[str
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in chains.items()
     )
     seeds = ", ".join(str(record["seed"]) for record in some)
-    head = f"<h2>Beside {escape(peer)}: {len(some)} worlds</h2><p>{PEERS}</p>"
+    head = f"<h2>Beside {NAMES[peer]}, worlds: {len(some)}</h2><p>{PEERS}</p>"
     return [
         head,
         _plans(some, (*PLANS, peer)),
         _beyond(some, (peer,)),
-        f"<p>Seeds {seeds}. {escape(peer)}: {escape(said)}.</p>",
+        f"<p>Seeds {seeds}. {NAMES[peer]}: {escape(said)}.</p>",
     ]
 
 
@@ -126,7 +128,7 @@ def _plans(some: Sequence[Record], plans: Sequence[str] = PLANS) -> str:
     table = by_plan(some, plans)
     rows = [
         [
-            NAMES.get(str(plan), str(plan)),
+            NAMES[str(plan)],
             *(f"{row[key]:.0%}" if key in ("captured", "together") else f"{row[key]:.2%}" for key in HEADS),
         ]
         for plan, row in table.iterrows()
@@ -137,7 +139,7 @@ def _plans(some: Sequence[Record], plans: Sequence[str] = PLANS) -> str:
 def _beyond(some: Sequence[Record], baselines: Sequence[str] = PLANS[1:]) -> str:
     rows = [
         [
-            NAMES.get(str(plan), str(plan)),
+            NAMES[str(plan)],
             *(f"{row[key]:+.1%} ± {row[f'{key}, error']:.1%}" for key in ("captured", "together")),
             f"{row['harmed']:+.1%}",
             f"{row['better']:.0%}",
