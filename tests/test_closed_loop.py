@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from benchmarks.closed_loop.measures import by_advice, by_plan, captured, coverage, summary
+from benchmarks.closed_loop import peers
+from benchmarks.closed_loop.measures import beyond, by_advice, by_plan, captured, coverage, summary
 from benchmarks.closed_loop.page import render
 from benchmarks.closed_loop.pipeline import write_json
 from benchmarks.closed_loop.versions import code_of, of_one_code
@@ -66,6 +70,13 @@ def test_measures_by_hand() -> None:
     assert row["together"] == pytest.approx(0.04 / 0.09)
     assert row["harmed"] == pytest.approx(1 / 3)
     assert row["mean harm"] == row["worst"] == pytest.approx(-0.01)
+    more = beyond(part).loc["by return"]
+    assert more["captured"] == pytest.approx(0.5)
+    assert more["together"] == pytest.approx(row["together"])
+    assert more["harmed"] == pytest.approx(1 / 3)
+    assert more["better"] == pytest.approx(2 / 3)
+    assert more["together, error"] > 0
+    assert (beyond(part).loc["point estimates", ["captured", "captured, error", "together, error"]] == 0).all()
     assert coverage(part) == pytest.approx(5 / 6)
     assert summary(part)["held out"]["all"]["worlds"] == 1
     tests = [
@@ -79,3 +90,30 @@ def test_measures_by_hand() -> None:
     page = render(part, tests)
     assert "Held-out worlds: 1" in page
     assert page.count("<svg") == 4
+
+
+def test_a_peer_gets_the_trade_off_budget_and_limits_that_the_plan_has(tmp_path: Path) -> None:
+    made = world(3)
+    found = peers.hand_over(made, tmp_path)
+    task, history = json.loads((tmp_path / "task.json").read_text()), pd.read_csv(tmp_path / "history.csv")
+    assert task["hash"] == found == peers.hand_over(made, tmp_path)
+    assert list(history.columns) == ["week", *made.lines, "y"]
+    # Each KPI over its usual week, so that the weights add up to a mean of 1 in the last year.
+    assert history["y"].tail(52).mean() == pytest.approx(1.0)
+    assert task["budget"] == pytest.approx(made.today.sum())
+    assert task["limits"][made.lines[0]] == pytest.approx([0.7 * made.today[0], 1.3 * made.today[0]])
+    assert (pd.Timestamp(task["end"]) - pd.Timestamp(task["start"])).days == 7 * (QUARTER - 1)
+
+
+def test_a_peer_is_judged_on_the_worlds_that_it_planned_or_left_out_with_how_to_get_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = [record(1, "clear", 0.02, 0.04), record(1001, "clear", 0.03, 0.03)]
+    chains = {"r-hat": 1.01, "divergences": 3, "draws": 1000, "fit seconds": 60.0, "plan seconds": 5.0}
+    planned = [{"seed": 1001, "peer": "meridian", "version": "2", "gain": -0.01, **chains}]
+    table = peers.figures(found, planned)["meridian"]
+    assert table["seeds"] == [1001]
+    assert table["plans"]["meridian"]["harmed"] == table["beyond"]["meridian"]["better"] == 1.0
+    assert "Beside Meridian, worlds: 1" in render(found, (), planned)
+    assert not peers.there("meridian", sys.executable)
+    assert "pip install google-meridian" in capsys.readouterr().out

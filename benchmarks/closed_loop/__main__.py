@@ -2,7 +2,7 @@
 
 Seeds from 1000 on are held out: nothing in the product was chosen by them. A world that has its record is not run
 again, so that an interrupted run goes on where it was. Records of other code are told and not counted: ``--anew``
-takes them and their fits away.
+takes them and their fits away. ``--peer NAME=PYTHON`` also lets a peer plan the worlds, see `peers`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
 
 from optimizer import terminal  # noqa: E402
 
+from . import peers  # noqa: E402
 from .measures import by_advice, records, summary  # noqa: E402
 from .page import render  # noqa: E402
 from .pipeline import judge, write_json  # noqa: E402
@@ -26,7 +27,7 @@ from .versions import code_of, fresh, of_one_code  # noqa: E402
 from .worlds import world  # noqa: E402
 
 
-def _one(seed: int, out: Path, tests: bool) -> None:
+def _one(seed: int, out: Path, tests: bool, rivals: dict[str, str]) -> None:
     folder = out / "worlds" / str(seed)
     record = folder / "record.json"
     if not record.exists():
@@ -35,6 +36,15 @@ def _one(seed: int, out: Path, tests: bool) -> None:
     tested = folder / "tested.json"
     if tests and not tested.exists():
         write_json(tested, try_tests(world(seed), folder) | {"code": code_of(tested.name)})
+    for name, python in rivals.items():
+        peers.run(name, python, world(seed), out / "peers" / str(seed))
+
+
+def _peer(text: str) -> tuple[str, str]:
+    name, _, python = text.partition("=")
+    if name not in peers.INSTALLED_BY or not python:
+        raise argparse.ArgumentTypeError(f"NAME=PYTHON is asked for; names are {', '.join(peers.INSTALLED_BY)}")
+    return name, python
 
 
 def _seeds(text: str) -> range:
@@ -49,21 +59,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("closed_loop"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tests", action="store_true", help="also follow what to test next, and a random test")
+    parser.add_argument(
+        "--peer", type=_peer, nargs="*", default=[], metavar="NAME=PYTHON", help="a peer to try too"
+    )
     parser.add_argument("--anew", action="store_true", help="take away what other code left in --out")
     given = parser.parse_args()
     of_one_code(given.out, given.anew)
+    rivals = {name: python for name, python in given.peer if peers.there(name, python)}
     seeds = [seed for span in given.seeds for seed in span]
     with terminal.progress("Worlds") as progress, ProcessPoolExecutor(given.workers) as pool:
-        running = [pool.submit(_one, seed, given.out, given.tests) for seed in seeds]
+        running = [pool.submit(_one, seed, given.out, given.tests, rivals) for seed in seeds]
         for done, future in enumerate(as_completed(running), start=1):
             future.result()
             progress(done / len(running))
     found = records(given.out)
     tests = records(given.out, "tested.json")
+    planned = peers.plans(given.out)
     figures = summary(found) | ({"tests": by_advice(tests)} if tests else {})
+    figures |= {"peers": peers.figures(found, planned)} if planned else {}
     write_json(given.out / "summary.json", figures)
     page = given.out / "index.html"
-    page.write_text(render(found, tests))
+    page.write_text(render(found, tests, planned))
     print(f"{len(found)} worlds: {page}")
 
 

@@ -17,6 +17,7 @@ HELD_OUT = 1000
 HARM = 0.005
 # Gains that differ by less are the same.
 SAME = 1e-9
+RESAMPLED = 2000
 PLANS = ("plan", "no caution", "point estimates", "by return")
 CLASSES = ("all", "clear", "blurred", "confounded")
 
@@ -43,10 +44,10 @@ def held_out(found: Sequence[Record], yes: bool) -> list[Record]:
     return [record for record in found if (record["seed"] >= HELD_OUT) == yes]
 
 
-def by_plan(found: Sequence[Record]) -> pd.DataFrame:
+def by_plan(found: Sequence[Record], plans: Sequence[str] = PLANS) -> pd.DataFrame:
     """One row a plan: median captured uplift, uplift of all worlds together, harm and its size."""
     rows = {}
-    for plan in PLANS:
+    for plan in plans:
         gains = np.array([record["gain"][plan] for record in found])
         most = np.array([record["gain"]["oracle"] for record in found])
         harmed = gains < -HARM
@@ -61,6 +62,31 @@ def by_plan(found: Sequence[Record]) -> pd.DataFrame:
             "worst": float(gains.min()),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("plan")
+
+
+def beyond(found: Sequence[Record], baselines: Sequence[str] = PLANS[1:]) -> pd.DataFrame:
+    """One row a baseline: how much more the plan captures in the same worlds, and how sure that is.
+
+    Standard errors are those of worlds drawn anew with replacement (bootstrap, 2,000 times).
+    """
+    most = np.array([record["gain"]["oracle"] for record in found])
+    gains = {plan: np.array([record["gain"][plan] for record in found]) for plan in ("plan", *baselines)}
+    shares = {plan: np.array([captured(record, plan) for record in found]) for plan in gains}
+    drawn = np.random.default_rng(1).integers(len(found), size=(RESAMPLED, len(found)))
+    rows = {}
+    for plan in baselines:
+        more = gains["plan"] - gains[plan]
+        middles = [np.nanmedian(shares[one][drawn], axis=1) for one in ("plan", plan)]
+        rows[plan] = {
+            "captured": float(np.nanmedian(shares["plan"]) - np.nanmedian(shares[plan])),
+            "captured, error": float(np.std(middles[0] - middles[1])),
+            "together": float(more.sum() / most.sum()),
+            "together, error": float(np.std(more[drawn].sum(axis=1) / most[drawn].sum(axis=1))),
+            "harmed": float(np.mean(gains["plan"] < -HARM) - np.mean(gains[plan] < -HARM)),
+            "better": float(np.mean(more > SAME)),
+            "as good": float(np.mean(np.abs(more) <= SAME)),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("baseline")
 
 
 def coverage(found: Sequence[Record], kind: str = "outcome 80%") -> float:
@@ -95,6 +121,7 @@ def summary(found: Sequence[Record]) -> dict[str, Any]:
             kind: {
                 "worlds": len(some),
                 "plans": by_plan(some).to_dict("index"),
+                "beyond": beyond(some).to_dict("index"),
                 "coverage": {key: coverage(some, key) for key in some[0]["covered"]},
             }
             for kind, some in classes.items()

@@ -11,7 +11,20 @@ import pandas as pd
 
 from optimizer.report.drawing import BLUE, GREY, INK, ORANGE, Figure, styled
 
-from .measures import CLASSES, HARM, PLANS, Record, by_advice, by_plan, captured, coverage, held_out, of_class
+from . import peers
+from .measures import (
+    CLASSES,
+    HARM,
+    PLANS,
+    Record,
+    beyond,
+    by_advice,
+    by_plan,
+    captured,
+    coverage,
+    held_out,
+    of_class,
+)
 
 SIZE = {"width": 620, "height": 240}
 STYLE = (
@@ -32,6 +45,11 @@ TESTS = (
     "the same errors, and a plan is made after each result. Compared are the mean true gains of those plans, "
     "without noise. Were the line drawn among all, it would tie with the advice wherever it is the advised one."
 )
+PEERS = (
+    "Its own fit and its own budget optimiser on the same histories, with the same budget and limits by line, "
+    "judged by the same truth. A peer fits one KPI: it gets the stated trade-off itself, the weighted sum of the "
+    "KPIs."
+)
 HEADS = {
     "captured": "Captured, median",
     "together": "Captured, all together",
@@ -47,10 +65,14 @@ NAMES = {
     "no caution": "Without caution",
     "point estimates": "Point estimates",
     "by return": "By return",
+    "pymc-marketing": "PyMC-Marketing",
+    "meridian": "Meridian",
 }
 
 
-def render(found: Sequence[Record], tests: Sequence[dict[str, Any]] = ()) -> str:
+def render(
+    found: Sequence[Record], tests: Sequence[dict[str, Any]] = (), planned: Sequence[dict[str, Any]] = ()
+) -> str:
     """Return the whole page as HTML."""
     parts = [f"<h1>Does the advice pay?</h1><p>{INTRO}</p>"]
     for title, held in (("Held-out worlds", True), ("Tuning worlds", False)):
@@ -60,6 +82,8 @@ def render(found: Sequence[Record], tests: Sequence[dict[str, Any]] = ()) -> str
             parts += _section(part)
     if tests:
         parts += ["<h2>What to test next</h2>", f"<p>{TESTS}</p>", _tests(tests)]
+    for peer in dict.fromkeys(plan["peer"] for plan in planned):
+        parts += _peer(peers.beside(found, planned, peer), peer, peers.sampling(planned, peer))
     seconds = np.mean([record["seconds"] for record in found]) if found else 0.0
     parts.append(f"<p>{seconds:.1f} processor seconds a world.</p>")
     body = "\n".join(parts)
@@ -74,7 +98,7 @@ def _section(part: Sequence[Record]) -> list[str]:
     for kind in CLASSES:
         some = of_class(part, kind)
         if some:
-            out += [f"<h3>{kind.capitalize()} ({len(some)})</h3>", _plans(some)]
+            out += [f"<h3>{kind.capitalize()} ({len(some)})</h3>", _plans(some), _beyond(some)]
     out += [_picture(_spread(part)), _picture(_against(part)), "<h3>Intervals</h3>", _coverage(part)]
     out += ["<h3>By trade-off and difficulty</h3>", _groups(part)]
     return out
@@ -86,8 +110,22 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, "</table>"])
 
 
-def _plans(some: Sequence[Record]) -> str:
-    table = by_plan(some)
+def _peer(some: Sequence[Record], peer: str, chains: dict[str, Any]) -> list[str]:
+    said = ", ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in chains.items()
+    )
+    seeds = ", ".join(str(record["seed"]) for record in some)
+    head = f"<h2>Beside {NAMES[peer]}, worlds: {len(some)}</h2><p>{PEERS}</p>"
+    return [
+        head,
+        _plans(some, (*PLANS, peer)),
+        _beyond(some, (peer,)),
+        f"<p>Seeds {seeds}. {NAMES[peer]}: {escape(said)}.</p>",
+    ]
+
+
+def _plans(some: Sequence[Record], plans: Sequence[str] = PLANS) -> str:
+    table = by_plan(some, plans)
     rows = [
         [
             NAMES[str(plan)],
@@ -96,6 +134,21 @@ def _plans(some: Sequence[Record]) -> str:
         for plan, row in table.iterrows()
     ]
     return _table(["", *HEADS.values()], rows)
+
+
+def _beyond(some: Sequence[Record], baselines: Sequence[str] = PLANS[1:]) -> str:
+    rows = [
+        [
+            NAMES[str(plan)],
+            *(f"{row[key]:+.1%} ± {row[f'{key}, error']:.1%}" for key in ("captured", "together")),
+            f"{row['harmed']:+.1%}",
+            f"{row['better']:.0%}",
+            f"{row['as good']:.0%}",
+        ]
+        for plan, row in beyond(some, baselines).iterrows()
+    ]
+    heads = [HEADS["captured"], HEADS["together"], HEADS["harmed"], "Plan better", "As good"]
+    return _table(["The plan less, ± standard error", *heads], rows)
 
 
 def _coverage(part: Sequence[Record]) -> str:

@@ -76,9 +76,13 @@ def point(model: ResponseModel) -> ResponseModel:
     return replace(model, baseline=model.baseline.mean(axis=0, keepdims=True), **means)
 
 
+def usual(world: World) -> dict[str, float]:
+    """What each KPI comes to in a usual week: its mean of the last 52."""
+    return {name: float(values[-52:].mean()) for name, values in world.kpis.items()}
+
+
 def scenario_of(world: World, folder: Path, response: str = FITTED, **preferences: Any) -> opt.Scenario:
     """What a planner writes: today's budget, the starter's limits, weights on a scale about what is usual."""
-    usual = {name: float(values[-52:].mean()) * QUARTER for name, values in world.kpis.items()}
     today = world.today
     data = {
         "name": f"world {world.seed}",
@@ -93,7 +97,7 @@ def scenario_of(world: World, folder: Path, response: str = FITTED, **preference
         },
         "preferences": {
             "weights": world.weights,
-            "scale": {name: [SCALE[0] * mean, SCALE[1] * mean] for name, mean in usual.items()},
+            "scale": {name: [end * mean * QUARTER for end in SCALE] for name, mean in usual(world).items()},
             **preferences,
         },
     }
