@@ -9,11 +9,11 @@ seeds takes its turn on both. Seconds are those of the processor, which a busy m
 everything in them that `frontier` does once the scenario is loaded, bounds and start plans included. Ours counts
 every plan simulated, and a gradient as two more. Hypervolumes are exact, on the scenario's scale.
 
-Where they are installed, two more take part, on two problems with three seeds: DESDEO by NSGA-II, formulas given in
-its own language and a generation evaluated at once (`pip install "desdeo>=2" "polars<2" six`, on Python 3.12), and
-BoTorch by qLogNEHVI, the budget a rule of the acquisition, five plans a time (`pip install botorch`). Both may count
-every plan that they evaluated. BoTorch is made for few evaluations, each of them dear: there only the same time is
-asked for.
+Where they are installed, two more take part, on two problems with three seeds: DESDEO by NSGA-II, formulas given
+in its own language and a generation evaluated at once (`pip install "desdeo>=2" "polars<2" six`, on Python 3.12),
+and BoTorch by qLogNEHVI, the budget a rule of the acquisition, five plans a time (`pip install botorch`). Both may
+count every plan that they evaluated. BoTorch is made for few evaluations, each of them dear: there only the same
+time is asked for.
 
 The whole takes half an hour. What is measured is kept in pytest's cache by rival, problem and seed for as long as
 the code stays as it is, so that a run that is cut short goes on where it was, and a part can be run alone
