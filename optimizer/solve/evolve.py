@@ -190,22 +190,24 @@ class EvolveSolver:
 
     def _shaped(self, shapes: Shapes, goal: Goal) -> tuple[Floats | None, list[Floats]]:
         """What the best flat plan is worth (O,); plans that climbed from shapes with every period free, and it."""
-        problem, rises = self.problem, rises_of(self.problem)
-        plans, kept = self.projection(shapes.plans(goal, self.settings.seed))
-        goals = [goal] * len(plans)
+        found = [] if self._late() else self._climbed(shapes, goal)
+        plans, kept = shapes.flat(self.problem, [goal])
+        real = evaluate(self.problem, plans[0], goal) if kept[0] else None
+        return (None, found) if real is None else (real[0], [*found, plans[0]])
+
+    def _climbed(self, shapes: Shapes, goal: Goal) -> list[Floats]:
+        rises, project = rises_of(self.problem), self.projection
+        plans = project(shapes.plans(goal, self.settings.seed))[0]
         now = time.monotonic()
         until = now + SHAPING * (self.deadline - now)
-        found = list(
-            ascend(rises, self.projection, plans, goals, SHAPED_ROUNDS, lambda _: time.monotonic() > until)
-        )
+        goals = [goal] * len(plans)
+        found = [*ascend(rises, project, plans, goals, SHAPED_ROUNDS, lambda _: time.monotonic() > until)]
         for _ in range(CROSSED):
             if self._late():
                 break
-            plans = self.projection(shapes.crossed(np.array(found), goal))[0]
-            found += [*ascend(rises, self.projection, plans, [goal], SHAPED_ROUNDS, lambda _: self._late())]
-        plans, kept = shapes.flat(problem, [goal])
-        real = evaluate(problem, plans[0], goal) if kept[0] else None
-        return (None, found) if real is None else (real[0], [*found, plans[0]])
+            plans = project(shapes.crossed(np.array(found), goal))[0]
+            found += [*ascend(rises, project, plans, [goal], SHAPED_ROUNDS, lambda _: self._late())]
+        return found
 
     def bound(self, goal: Goal, tolerance: float = RELAXED_TOLERANCE) -> tuple[float, list[Floats]]:
         """Return what no plan exceeds, infinite where nothing bounds it, and plans that are best without synergy.
