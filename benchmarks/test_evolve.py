@@ -1,6 +1,6 @@
-"""Fronts by evolution against plain pymoo, in one interleaved run: hypervolume by evaluations and by seconds.
+"""Fronts by evolution against plain pymoo, DESDEO and BoTorch: hypervolume by evaluations and by seconds.
 
-    python -m pytest benchmarks/test_evolve.py -s
+    python -m pytest benchmarks/test_evolve.py -s -n 0
 
 Five problems with carry-over: lines that multiply each other's effects, with and without coupled rules, two to
 four KPIs, and free flighting with S-shapes. Plain pymoo: the same algorithm, population and number of evaluations,
@@ -8,18 +8,45 @@ rules as constraints instead of repair, a random start, one plan after the other
 seeds takes its turn on both. Seconds are those of the processor, which a busy machine does not blur; ours have
 everything in them that `frontier` does once the scenario is loaded, bounds and start plans included. Ours counts
 every plan simulated, and a gradient as two more. Hypervolumes are exact, on the scenario's scale.
+
+Where they are installed, two more take part, on two problems with three seeds: DESDEO by NSGA-II, formulas given
+in its own language and a generation evaluated at once (`pip install "desdeo>=2" "polars<2" six`, on Python 3.12),
+and BoTorch by qLogNEHVI, the budget a rule of the acquisition, five plans a time (`pip install botorch`). Both may
+count every plan that they evaluated. BoTorch is made for few evaluations, each of them dear: there only the same
+time is asked for.
+
+The whole takes half an hour. What is measured is kept in pytest's cache by rival, problem and seed for as long as
+the code stays as it is, so that a run that is cut short goes on where it was, and a part can be run alone
+(`-k free`). `--cache-clear` measures anew.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import platform
 import statistics
 import time
 from importlib import metadata
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
+from evolve_rivals import (
+    BUDGET,
+    DEAR,
+    EVALUATIONS,
+    POPULATION,
+    WORLDS,
+    Floats,
+    Rival,
+    Trace,
+    World,
+    botorch,
+    desdeo,
+    formula,
+    pymoo,
+)
 
 import optimizer as opt
 from optimizer.solve import ascent, evolve, evolved_front, values
@@ -27,148 +54,10 @@ from optimizer.solve.cells import CellProblem
 from optimizer.solve.problem import Problem
 from optimizer.volumes import dominated_volume
 
-BUDGET = 1000.0
-POPULATION, EVALUATIONS, SEEDS = 60, 6000, 11
+SEEDS, FEW = 11, 3
 MARKS = (1000, 2000, 4000, EVALUATIONS)
-LENGTH = 6
 # Seconds for a search of ours at most.
 LIMIT = 20.0
-Floats = np.ndarray
-Trace = list[tuple[int, float, float]]
-
-
-class World:
-    """A random problem: its scenario, and the same in plain NumPy for one plan at a time.
-
-    Hill curves of normalised geometric carry-over, every line giving to the next.
-    """
-
-    def __init__(self, lines: int, periods: int, kpis: int, seed: int, *, rules: bool = False, free: bool = False):
-        rng = np.random.default_rng(seed)
-        self.shape, self.free = (lines, periods), free
-        size = (kpis, lines)
-        self.scale = rng.uniform(1, 10, size)
-        self.half = BUDGET / periods * rng.uniform(0.05, 0.4, size)
-        self.slope = rng.uniform(0.7, 2.5, size)
-        self.rate = rng.uniform(0.1, 0.7, size)
-        self.gain = np.zeros(size) if free else rng.uniform(-0.3, 0.8, size)
-        lags = self.rate[:, :, None] ** np.arange(LENGTH)
-        self.weights = lags / lags.sum(axis=2, keepdims=True)
-        self.names = [f"line{i}" for i in range(lines)]
-        self.kpis = [f"kpi{k}" for k in range(kpis)]
-        self.groups = []
-        if rules:
-            self.groups = [rng.choice(lines, lines // 2, replace=False).tolist() for _ in range(8)]
-        self.caps = [float(rng.uniform(0.35, 0.6) * BUDGET) for _ in self.groups]
-        self.best = periods * self.scale.sum(axis=1) / 2
-        self.scenario = opt.Scenario.from_dict(self._data())
-
-    def _data(self) -> dict[str, Any]:
-        lines, periods = self.shape
-        response: dict[str, Any] = {
-            kpi: {
-                line: {
-                    "curve": {
-                        "kind": "hill",
-                        "scale": float(self.scale[k, i]),
-                        "half": float(self.half[k, i]),
-                        "slope": float(self.slope[k, i]),
-                    },
-                    "adstock": {"kind": "geometric", "rate": float(self.rate[k, i]), "length": LENGTH},
-                }
-                for i, line in enumerate(self.names)
-            }
-            for k, kpi in enumerate(self.kpis)
-        }
-        if not self.free:
-            response["synergy"] = {
-                kpi: {self.names[i]: {self.names[(i + 1) % lines]: float(self.gain[k, i])} for i in range(lines)}
-                for k, kpi in enumerate(self.kpis)
-            }
-        groups = [
-            {"select": {"line": [self.names[i] for i in members]}, "max": cap, "name": f"rule {j}"}
-            for j, (members, cap) in enumerate(zip(self.groups, self.caps, strict=True))
-        ]
-        return {
-            "name": "benchmark",
-            "currency": "EUR",
-            "horizon": {"start": "2026-01-05", "periods": periods},
-            "flighting": "free" if self.free else "flat",
-            "lines": [{"name": line, "current": BUDGET / lines, "max": BUDGET} for line in self.names],
-            "kpis": {kpi: {"direction": "maximize", "unit": "things"} for kpi in self.kpis},
-            "response": response,
-            "constraints": {"budget": {"max": BUDGET}, "groups": groups},
-            "preferences": {
-                "weights": dict.fromkeys(self.kpis, 1.0),
-                "scale": {kpi: [0.0, float(best)] for kpi, best in zip(self.kpis, self.best, strict=True)},
-            },
-        }
-
-    def score(self, genes: Floats) -> Floats:
-        """KPIs of one plan on the scale: (K,)."""
-        lines, periods = self.shape
-        media = (
-            genes.reshape(lines, periods) if self.free else np.repeat(genes[:, None] / periods, periods, axis=1)
-        )
-        stock = np.zeros((len(self.scale), lines, periods))
-        for lag in range(min(LENGTH, periods)):
-            stock[:, :, lag:] += self.weights[:, :, lag : lag + 1] * media[None, :, : periods - lag]
-        power = (stock / self.half[:, :, None]) ** self.slope[:, :, None]
-        share = power / (1.0 + power)
-        effect = self.scale[:, :, None] * share * (1.0 + self.gain[:, :, None] * np.roll(share, -1, axis=1))
-        return effect.sum(axis=(1, 2)) / self.best
-
-    def room(self, genes: Floats) -> Floats:
-        """Room under the budget and the groups' caps, as shares of the budget."""
-        totals = genes.reshape(self.shape).sum(axis=1) if self.free else genes
-        return (
-            np.array(
-                [BUDGET - totals.sum()]
-                + [cap - totals[members].sum() for members, cap in zip(self.groups, self.caps, strict=True)]
-            )
-            / BUDGET
-        )
-
-
-WORLDS = {
-    "synergy, 2 KPIs, 10 lines x 26 weeks": lambda: World(10, 26, 2, 1),
-    "synergy, 3 KPIs, 16 lines x 52 weeks": lambda: World(16, 52, 3, 2),
-    "synergy, 2 KPIs, 12 lines x 52 weeks, 9 coupled rows": lambda: World(12, 52, 2, 3, rules=True),
-    "free flighting, 2 KPIs, 4 lines x 13 weeks": lambda: World(4, 13, 2, 4, free=True),
-    "synergy, 4 KPIs, 12 lines x 26 weeks": lambda: World(12, 26, 4, 5),
-}
-
-
-def plain(world: World, seed: int) -> Trace:
-    """Plain pymoo: (evaluations, seconds, hypervolume) by generation."""
-    from pymoo.algorithms.moo.age2 import AGEMOEA2
-    from pymoo.algorithms.moo.sms import SMSEMOA
-    from pymoo.core.callback import Callback
-    from pymoo.core.problem import ElementwiseProblem
-    from pymoo.optimize import minimize
-
-    n = world.shape[0] * (world.shape[1] if world.free else 1)
-
-    class Plans(ElementwiseProblem):
-        def __init__(self) -> None:
-            super().__init__(n_var=n, n_obj=len(world.kpis), n_ieq_constr=1 + len(world.groups), xl=0.0, xu=BUDGET)
-
-        def _evaluate(self, x, out, *args, **kwargs) -> None:
-            out["F"], out["G"] = -world.score(x), -world.room(x)
-
-    kept: list[tuple[int, float, Floats]] = []
-
-    class Kept(Callback):
-        def notify(self, algorithm) -> None:
-            feasible = algorithm.pop.get("feas").reshape(-1)
-            kept.append(
-                (algorithm.evaluator.n_eval, time.process_time() - begun, -algorithm.pop.get("F")[feasible])
-            )
-
-    algorithm = (SMSEMOA if len(world.kpis) <= 3 else AGEMOEA2)(pop_size=POPULATION)
-    begun = time.process_time()
-    minimize(Plans(), algorithm, ("n_eval", EVALUATIONS), seed=seed, callback=Kept(), verbose=False)
-    return [(count, seconds, dominated_volume(scores)) for count, seconds, scores in kept]
 
 
 class Counted:
@@ -223,46 +112,115 @@ def spread(found: list[float]) -> str:
     return f"{middle:.4f} ({low:.4f} to {high:.4f})"
 
 
-def test_against_plain_pymoo(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = Counted(monkeypatch)
-    print(f"\n{platform.machine()}, Python {platform.python_version()}, pymoo {metadata.version('pymoo')}")
-    in_a_tenth = 0
-    for name, make in WORLDS.items():
-        world = make()
+def code(rival: Rival) -> str:
+    """What tells one state of the code that is measured from another."""
+    root = Path(opt.__file__).parent
+    parts = [path.read_bytes() for path in sorted(root.rglob("*.py"))]
+    parts += [inspect.getsource(part).encode() for part in (World, formula, rival, Counted, ours)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def measured(
+    name: str, rival: Rival, seeds: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Trace], list[Trace], float]:
+    """Traces of the rival and of ours by seed, each in its turn, and the gap of ours to its bound."""
+    cache, counted = request.config.cache, Counted(monkeypatch)
+    assert cache is not None
+    start = f"evolve/{code(rival)}/{rival.__name__}/{list(WORLDS).index(name)}"
+    runs = [cache.get(f"{start}/{seed}", None) for seed in range(seeds)]
+    if None in runs:
+        world = WORLDS[name]()
         rng = np.random.default_rng(0)
-        n = world.shape[0] * (world.shape[1] if world.free else 1)
-        genes = BUDGET * rng.dirichlet(np.ones(n))
+        genes = BUDGET * rng.dirichlet(np.ones(world.genes))
         table = opt.simulate(world.scenario, genes.reshape(world.shape) if world.free else genes)
         np.testing.assert_allclose(world.score(genes), table.iloc[0] / world.best, rtol=1e-9)
         # What compiles does so before the clock runs.
         opt.frontier(world.scenario, search=opt.Evolution(POPULATION, 2 * POPULATION))
-        rival, own, fronts = [], [], []
-        for seed in range(SEEDS):
-            rival.append(plain(world, seed))
-            trace, front = ours(world, seed, counted)
-            own.append(trace)
-            fronts.append(front)
-        seconds = [trace[-1][1] for trace in rival]
-        final = [reached(trace, 1, np.inf) for trace in rival]
-        print(f"\n{name}")
-        for mark in MARKS:
-            two = [[reached(trace, 0, mark) for trace in traces] for traces in (own, rival)]
-            print(f"  {mark:5} evaluations: ours {spread(two[0])}, plain {spread(two[1])}")
-            assert statistics.median(two[0]) >= statistics.median(two[1])
-        for share in (0.1, 0.25, 1.0):
-            pairs = zip(own, rival, seconds, strict=True)
-            two = [[reached(o, 1, share * s), reached(r, 1, share * s)] for o, r, s in pairs]
-            first, second = (list(part) for part in zip(*two, strict=True))
-            at = share * statistics.median(seconds)
-            print(f"  {at:5.2f} seconds: ours {spread(first)}, plain {spread(second)}")
-        assert statistics.median(first) > statistics.median(second)
-        enough = statistics.median(final)
-        when = [min((row[1] for row in trace if row[2] >= enough), default=np.inf) for trace in own]
-        ratio = statistics.median(when) / statistics.median(seconds)
-        in_a_tenth += ratio <= 0.1
-        whole = spread([trace[-1][2] for trace in own])
-        print(f"  in the end: ours {whole} in {statistics.median([t[-1][1] for t in own]):.2f} s, ", end="")
-        print(f"plain {spread(final)} in {statistics.median(seconds):.2f} s")
-        print(f"  plain's last reached after {statistics.median(when):.2f} s, {ratio:.3f} of its time; ", end="")
-        print(f"gap to the bound {fronts[0].certificate.gap:.1%}")
-    assert in_a_tenth >= 3
+        rival(world, seeds, 2 * min(POPULATION, world.genes + 2))
+    for seed in range(seeds):
+        if runs[seed] is None:
+            theirs = rival(world, seed)
+            own, front = ours(world, seed, counted)
+            runs[seed] = {"theirs": theirs, "ours": own, "gap": front.certificate.gap}
+            cache.set(f"{start}/{seed}", runs[seed])
+    return [run["theirs"] for run in runs], [run["ours"] for run in runs], runs[0]["gap"]
+
+
+def by_evaluations(theirs: list[Trace], own: list[Trace], marks: tuple[int, ...]) -> list[tuple[float, float]]:
+    """Tell hypervolumes after so many evaluations; return the medians of ours and theirs."""
+    found = []
+    for mark in marks:
+        two = [[reached(trace, 0, mark) for trace in traces] for traces in (own, theirs)]
+        print(f"  {mark:5} evaluations: ours {spread(two[0])}, theirs {spread(two[1])}")
+        found.append((statistics.median(two[0]), statistics.median(two[1])))
+    return found
+
+
+def by_seconds(theirs: list[Trace], own: list[Trace], gap: float) -> tuple[float, float]:
+    """Tell hypervolumes after shares of their time; return the medians of ours and theirs after all of it."""
+    seconds = [trace[-1][1] for trace in theirs]
+    for share in (0.1, 0.25, 1.0):
+        first = [reached(trace, 1, share * all_) for trace, all_ in zip(own, seconds, strict=True)]
+        second = [reached(trace, 1, share * all_) for trace, all_ in zip(theirs, seconds, strict=True)]
+        at = share * statistics.median(seconds)
+        print(f"  {at:5.2f} seconds: ours {spread(first)}, theirs {spread(second)}")
+    when, ratio = time_to_their_last(theirs, own)
+    for who, traces in (("ours", own), ("theirs", theirs)):
+        last, count, took = (statistics.median(values) for values in zip(*ends(traces), strict=True))
+        print(f"  in the end: {who} {last:.4f} after {count:.0f} evaluations in {took:.2f} s")
+    print(f"  theirs reached after {when:.2f} s, {ratio:.3f} of their time; our gap to the bound {gap:.1%}")
+    return statistics.median(first), statistics.median(second)
+
+
+def ends(traces: list[Trace]) -> list[tuple[float, int, float]]:
+    return [(reached(trace, 1, np.inf), trace[-1][0], trace[-1][1]) for trace in traces]
+
+
+def time_to_their_last(theirs: list[Trace], own: list[Trace]) -> tuple[float, float]:
+    """Median seconds until ours has the rival's last median hypervolume, and as a share of the rival's."""
+    enough = statistics.median(last for last, _, _ in ends(theirs))
+    when = statistics.median(min((row[1] for row in trace if row[2] >= enough), default=np.inf) for trace in own)
+    return when, when / statistics.median(trace[-1][1] for trace in theirs)
+
+
+def told(name: str, rival: Rival) -> None:
+    versions = f"{rival.__name__} {metadata.version(rival.__name__)}"
+    print(f"\n{name}; {platform.machine()}, Python {platform.python_version()}, {versions}")
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_against_plain_pymoo(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, own, gap = measured(name, pymoo, SEEDS, request, monkeypatch)
+    told(name, pymoo)
+    for first, second in by_evaluations(theirs, own, MARKS):
+        assert first >= second
+    first, second = by_seconds(theirs, own, gap)
+    assert first > second
+
+
+def test_a_tenth_of_their_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [measured(name, pymoo, SEEDS, request, monkeypatch)[:2] for name in WORLDS]
+    ratios = [time_to_their_last(*pair)[1] for pair in pairs]
+    print("\nplain pymoo's last reached in shares of its time:", ", ".join(f"{ratio:.3f}" for ratio in ratios))
+    assert sum(ratio <= 0.1 for ratio in ratios) >= 3
+
+
+@pytest.mark.parametrize("name", list(WORLDS)[:2])
+def test_against_desdeo(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("desdeo", reason='pip install "desdeo>=2" "polars<2" six, on Python 3.12')
+    theirs, own, gap = measured(name, desdeo, FEW, request, monkeypatch)
+    told(name, desdeo)
+    for first, second in by_evaluations(theirs, own, MARKS):
+        assert first >= second
+    first, second = by_seconds(theirs, own, gap)
+    assert first > second
+
+
+@pytest.mark.parametrize("name", list(WORLDS)[:2])
+def test_against_botorch(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("botorch", reason="pip install botorch")
+    theirs, own, gap = measured(name, botorch, FEW, request, monkeypatch)
+    told(name, botorch)
+    by_evaluations(theirs, own, (50, DEAR))
+    first, second = by_seconds(theirs, own, gap)
+    assert first > second

@@ -1,6 +1,6 @@
 """Free flighting with S-shapes and carry-over, 52 weeks x 20 lines: what shapes buy over flat and plain search.
 
-    python -m pytest benchmarks/test_shapes.py -s
+    python -m pytest benchmarks/test_shapes.py -s -n 0
 
 Every line (a brand, a market) has most of its money to itself, and it is so scarce that most lines cannot be past
 the bend of their curve in every week. The flat plan is the certified optimum of the same scenario with flat
@@ -69,7 +69,7 @@ def test_shapes_against_flat_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
         flat, _ = solved(data | {"flighting": "flat"})
         own, seconds = solved(data)
         with monkeypatch.context() as patched:
-            patched.setattr(EvolveSolver, "_shaped", lambda solver, goal: (None, []))
+            patched.setattr(EvolveSolver, "_shaped", lambda solver, shapes, goal: (None, []))
             without, longer = solved(data)
         values = [plan.certificate.value for plan in (flat, without, own)]
         print(f"{seed:4} " + "".join(f"{value:10,.0f}" for value in values), end="")

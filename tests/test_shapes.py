@@ -11,6 +11,7 @@ from conftest import make_scenario
 
 import optimizer as opt
 from optimizer.solve.cells import CellProblem
+from optimizer.solve.local import improve
 from optimizer.solve.problem import Goal
 from optimizer.solve.projection import Projection
 from optimizer.solve.shapes import BURSTS, FLAT, FOLLOWING, PULSES, Shapes, library, paced
@@ -69,8 +70,10 @@ def test_paced_shapes_keep_their_pace() -> None:
     assert np.all(shares[:, 1:] >= 0.6 * shares[:, :-1] * (1 - 1e-12))
 
 
-def test_the_best_flat_plan_is_that_of_a_flat_scenario() -> None:
+@pytest.mark.parametrize("least", [0.0, 140.0])
+def test_the_best_flat_plan_is_that_of_a_flat_scenario(least: float) -> None:
     data = shaped(3, 6)
+    data["lines"][2]["min"] = least
     problem = CellProblem(opt.Scenario.from_dict(data))
     shapes = Shapes(problem, Projection(problem))
     goal = Goal(np.ones(1))
@@ -98,6 +101,20 @@ def test_pacing_is_kept_and_no_plan_is_worse_than_flat() -> None:
     assert "buys over the best flat plan found: kpi0" in plan.certificate.why
     again = opt.solve(opt.Scenario.from_dict(data), search=SMALL)
     assert again.spend.equals(plan.spend)
+
+
+def test_what_there_is_when_time_is_up_is_returned() -> None:
+    data = shaped(3, 6)
+    plan = opt.solve(opt.Scenario.from_dict(data), time_limit=1e-3)
+    assert "the time limit was reached" in plan.certificate.why
+    assert plan.spend.to_numpy().sum() <= 300.0 + 1e-4
+    assert plan.certificate.value >= flat_value(data) * (1 - 1e-6)
+    problem = CellProblem(opt.Scenario.from_dict(data))
+    projection, goal = Projection(problem), Goal(np.ones(1))
+    start = projection(np.full((1, 18), 1 / 18))[0][0]
+    point = improve(problem, projection, start, goal, lambda: True)
+    assert point is not None
+    np.testing.assert_array_equal(point.z, start)
 
 
 def test_a_front_tells_what_it_buys() -> None:

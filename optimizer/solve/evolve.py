@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError, SolverError
 from .ascent import ascend, rises_of
 from .cells import CellProblem
-from .evolution import Evolution, evolve
+from .evolution import LATE, Evolution, evolve
 from .local import improve, is_local, proven_to
 from .point import Point, Solver, evaluate
 from .problem import KEPT, Goal, Problem
@@ -42,6 +42,10 @@ RELAXED_TOLERANCE, RELAXED_SECONDS, SHARE = 1e-5, 30.0, 0.4
 FAR = 1e2
 # Rounds in which plans with shapes climb with every period free.
 SHAPED_ROUNDS = 120
+# The share of the time left that this takes at most: then lines swap flights, and the best plans climb alone.
+SHAPING = 0.6
+# The share of the time kept back for what comes after the search: whether small changes improve its plan.
+KEPT_BACK = 0.05
 # How often lines swap their flights between them.
 CROSSED = 3
 BOUNDED = "the bound is that of a simpler problem that is nowhere below this one"
@@ -123,7 +127,8 @@ class EvolveSolver:
     ) -> None:
         self.problem = problem
         self.pick = pick
-        self.deadline = np.inf if deadline is None else deadline
+        now = time.monotonic()
+        self.deadline = np.inf if deadline is None else now + (1.0 - KEPT_BACK) * (deadline - now)
         self.progress = progress
         self.settings = settings
         self.projection = Projection(problem)
@@ -155,7 +160,7 @@ class EvolveSolver:
             guesses = [*shaped, *guesses]
         starts = self.starts(guesses if near is None else [near, *guesses])
         best = self.improved(starts, goal)
-        if best is None or bound - best.value > tolerance:
+        if best is None or (bound - best.value > tolerance and not self._late()):
             best = self._evolved(starts, best, goal)
         if best is None:
             raise SolverError(
@@ -166,12 +171,14 @@ class EvolveSolver:
             self.progress(1.0)
         local = is_local(self.problem, self.projection, best, goal, self.settings.seed)
         why = self.why + (BOUNDED if self._above is not None else UNBOUNDED)
+        if self._late():
+            why += f"; {LATE}"
         if self.shapes is not None:
             why += f"; {bought(self.problem, best.u, flat)}"
         why += self.problem.own.said(len(best.z))
         return replace(proven_to(best, bound), why=why, local=local)
 
-    def _late(self, plans: Floats) -> bool:
+    def _late(self) -> bool:
         return time.monotonic() > self.deadline
 
     @cached_property
@@ -183,16 +190,24 @@ class EvolveSolver:
 
     def _shaped(self, shapes: Shapes, goal: Goal) -> tuple[Floats | None, list[Floats]]:
         """What the best flat plan is worth (O,); plans that climbed from shapes with every period free, and it."""
-        problem = self.problem
-        plans, kept = self.projection(shapes.plans(goal, self.settings.seed))
-        goals = [goal] * len(plans)
-        found = list(ascend(rises_of(problem), self.projection, plans, goals, SHAPED_ROUNDS, self._late))
-        for _ in range(CROSSED):
-            plans = self.projection(shapes.crossed(np.array(found), goal))[0]
-            found += [*ascend(rises_of(problem), self.projection, plans, [goal], SHAPED_ROUNDS, self._late)]
-        plans, kept = shapes.flat(problem, [goal])
-        real = evaluate(problem, plans[0], goal) if kept[0] else None
+        found = [] if self._late() else self._climbed(shapes, goal)
+        plans, kept = shapes.flat(self.problem, [goal])
+        real = evaluate(self.problem, plans[0], goal) if kept[0] else None
         return (None, found) if real is None else (real[0], [*found, plans[0]])
+
+    def _climbed(self, shapes: Shapes, goal: Goal) -> list[Floats]:
+        rises, project = rises_of(self.problem), self.projection
+        plans = project(shapes.plans(goal, self.settings.seed))[0]
+        now = time.monotonic()
+        until = now + SHAPING * (self.deadline - now)
+        goals = [goal] * len(plans)
+        found = [*ascend(rises, project, plans, goals, SHAPED_ROUNDS, lambda _: time.monotonic() > until)]
+        for _ in range(CROSSED):
+            if self._late():
+                break
+            plans = project(shapes.crossed(np.array(found), goal))[0]
+            found += [*ascend(rises, project, plans, [goal], SHAPED_ROUNDS, lambda _: self._late())]
+        return found
 
     def bound(self, goal: Goal, tolerance: float = RELAXED_TOLERANCE) -> tuple[float, list[Floats]]:
         """Return what no plan exceeds, infinite where nothing bounds it, and plans that are best without synergy.
@@ -245,16 +260,22 @@ class EvolveSolver:
     def starts(self, guesses: list[Floats]) -> Floats:
         """Plans to start from that keep the linear rules: (P, n)."""
         problem, projection = self.problem, self.projection
+        found, again = np.empty((0, len(problem.lower))), np.empty((0, len(problem.lower)))
         if len(guesses):
             # What a solver proved keeps the rules but for rounding: their choice of lines is known to be possible.
             plans, kept = projection(np.array(guesses))
-            projection.safe = different(np.vstack([projection.safe, plans[kept]]))
+            found, again = plans[kept], np.array(guesses)[~kept]
+            projection.safe = different(np.vstack([projection.safe, found]))
         many = max(4 * TRIED, self.settings.population // 2)
-        plans, kept = projection(np.vstack([*guesses, today(problem), spread(problem, many, self.settings.seed)]))
-        if not kept.any():
+        others = np.vstack([today(problem), spread(problem, many, self.settings.seed)])
+        if len(projection.safe) and self._late():
+            others = others[:1]
+        plans, kept = projection(np.vstack([again, others]))
+        found = np.vstack([found, plans[kept]])
+        if not len(found):
             raise SolverError("no plan was found that keeps every rule", "loosen a rule")
-        projection.safe = different(np.vstack([projection.safe, plans[kept]]))[: self.settings.population]
-        return different(plans[kept])
+        projection.safe = different(np.vstack([projection.safe, found]))[: self.settings.population]
+        return different(found)
 
     def improved(self, plans: Floats, goal: Goal, most: int | None = None) -> Point | None:
         """The best of the plans' local optima: the first ones, and the best of the others."""
@@ -264,11 +285,14 @@ class EvolveSolver:
         first = list(range(min(len(plans), TRIED // 2))) if most is None else []
         chosen: list[int] = []
         for index in [*first, *order.tolist()]:
-            if len(chosen) == (most or TRIED) or (time.monotonic() > self.deadline and chosen):
+            if len(chosen) == (most or TRIED):
                 break
             if all(np.abs(plans[index] - plans[other]).max() > APART for other in chosen):
                 chosen.append(index)
-        points = [improve(self.problem, self.projection, plans[index], goal) for index in chosen]
+        points = [improve(self.problem, self.projection, plans[index], goal, self._late) for index in chosen]
+        if self._late() and all(point is None for point in points):
+            # Better late than no plan that keeps every floor.
+            points = [improve(self.problem, self.projection, plans[chosen[0]], goal)]
         return max((point for point in points if point is not None), key=lambda point: point.value, default=None)
 
     def _evolved(self, starts: Floats, best: Point | None, goal: Goal) -> Point | None:

@@ -162,7 +162,7 @@ class _Search:
         def watch(plans: Floats) -> bool:
             self._take(plans)
             self._report()
-            return time.monotonic() > self.ends
+            return self._late()
 
         self._take(ascend(rises_of(self.scaled), self._projected, others, goals, rounds, watch))
         self._report()
@@ -218,17 +218,20 @@ class _Search:
             return
         n = len(self.scaled.objectives)
         for z in self._chosen(POLISHED):
-            if time.monotonic() > self.ends:
+            if self._late():
                 self.ended = LATE
                 return
             u = form_values(self.scaled, z[None])[0][0]
             goal = Goal(np.full(n, AUGMENT / n), u)
-            point = improve(self.scaled, self.projection, z, goal)
+            point = improve(self.scaled, self.projection, z, goal, self._late)
             if point is None:
                 continue
             self.polished += 1
             self.settled += is_local(self.scaled, self.projection, point, goal, self.settings.seed)
             self._take(point.z[None])
+
+    def _late(self) -> bool:
+        return time.monotonic() > self.ends
 
     def _take(self, plans: Floats) -> None:
         """Keep plans (N, n) that keep all rules and floors, and no other is better than."""

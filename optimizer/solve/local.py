@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,9 @@ CLIMBS, SOFT, PRICES = 120, 1e-3, (3.0, 30.0)
 SHORTEST = 1e-12
 
 
-def improve(problem: Problem, projection: Projection, z: Floats, goal: Goal) -> Point | None:
+def improve(
+    problem: Problem, projection: Projection, z: Floats, goal: Goal, late: Callable[[], bool] = lambda: False
+) -> Point | None:
     """Return the better of a plan and the local optimum near it; None where neither keeps every rule and floor.
 
     Lines that are off by decision stay off, packages stay as they are. Line totals: SLSQP (`polish`); cells: a
@@ -43,12 +46,14 @@ def improve(problem: Problem, projection: Projection, z: Floats, goal: Goal) -> 
         Scaled spend that keeps the linear rules; floors it may miss.
     goal : Goal
         What to maximise.
+    late : callable, optional
+        Whether time is up: what is reached then is taken.
     """
     within = held(problem, projection.switches, z)
     if problem.scenario.free:
-        near = _climb(problem, projection, z, goal)
+        near = _climb(problem, projection, z, goal, late)
     else:
-        near = projection(polish(within, np.clip(z, within.lower, within.upper), goal))[0][0]
+        near = projection(polish(within, np.clip(z, within.lower, within.upper), goal, late))[0][0]
     best: Point | None = None
     for at in (z, near):
         real = evaluate(problem, at, goal)
@@ -134,7 +139,7 @@ def promised(problem: Problem, z: Floats, goal: Goal) -> float:
     return float(-found.fun) if found.status == 0 else np.inf
 
 
-def _climb(problem: Problem, projection: Projection, z: Floats, goal: Goal) -> Floats:
+def _climb(problem: Problem, projection: Projection, z: Floats, goal: Goal, late: Callable[[], bool]) -> Floats:
     """Climb by projected gradients; of the plans on the way that keep all floors, return the best."""
     best, best_value = z, -np.inf
     for price in PRICES if problem.floors or goal.least is not None else PRICES[:1]:
@@ -145,6 +150,8 @@ def _climb(problem: Problem, projection: Projection, z: Floats, goal: Goal) -> F
         for _ in range(CLIMBS):
             if _missing(state, goal) <= 0.0 and goal.value(state.u) > best_value:
                 best, best_value = at, goal.value(state.u)
+            if late():
+                return best
             target = projection(at + step * rise)[0][0]
             way = target - at
             slope = float(rise @ way)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,7 +17,11 @@ from .problem import Goal, Problem, State
 Floats = NDArray[np.float64]
 
 
-def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
+class _TimeUp(Exception):
+    """Ends a minimisation; SciPy lets nothing else do so in the midst of one."""
+
+
+def polish(problem: Problem, start: Floats, goal: Goal, late: Callable[[], bool] = lambda: False) -> Floats:
     """Improve a plan without leaving the rules.
 
     Parameters
@@ -26,11 +32,14 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
         Scaled spend that keeps every rule, or nearly.
     goal : Goal
         What to maximise.
+    late : callable, optional
+        Whether time is up.
 
     Returns
     -------
     (L,)
-        Scaled spend in the box; whether it keeps the other rules and is better is for the caller to check.
+        Scaled spend in the box, as far as it came in time; whether it keeps the other rules and is better is for
+        the caller to check.
     """
     n = len(start)
     reach = 0 if goal.reference is None else 1
@@ -63,6 +72,8 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
         return np.concatenate(parts)
 
     def loss(v: Floats) -> float:
+        if late():
+            raise _TimeUp
         return -float(goal.weights @ state(v).u) - (float(v[n]) if reach else 0.0)
 
     def loss_rise(v: Floats) -> Floats:
@@ -77,8 +88,9 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
         rules.append({"type": "ineq", "fun": room, "jac": room_rises})
     first = np.append(start, [np.min(state(start).u - goal.reference)] if goal.reference is not None else [])
     box = [*zip(problem.lower, problem.upper, strict=True), *[(None, None)] * reach]
+    at = [first]
     # Its matrices are tiny: more than one thread only wait for each other, long where the machine is busy.
-    with _libraries().limit(limits=1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"), suppress(_TimeUp):
         found = minimize(
             loss,
             first,
@@ -86,9 +98,11 @@ def polish(problem: Problem, start: Floats, goal: Goal) -> Floats:
             bounds=box,
             constraints=rules,
             method="SLSQP",
+            callback=lambda v: at.append(v.copy()),
             options={"ftol": 1e-14, "maxiter": 300},
         )
-    return np.clip(found.x[:n], problem.lower, problem.upper)
+        at.append(found.x)
+    return np.clip(at[-1][:n], problem.lower, problem.upper)
 
 
 def _linear(kind: str, A: Floats, b: Floats) -> dict[str, Any]:

@@ -132,11 +132,8 @@ def pick_route(
         If the one asked for cannot take the problem, or for on/off rules under free flighting.
     """
     from .cells import CellProblem
-    from .convex import ConvexSolver
     from .evolve import ONE, EvolveSolver
     from .flighting import FlightingSolver
-    from .mixed_integer import MixedIntegerSolver
-    from .separable import SeparableSolver, budget_of
 
     switched = problem.scenario.polyhedron.switches is not None
     free = isinstance(problem, CellProblem)
@@ -154,6 +151,11 @@ def pick_route(
         return EvolveSolver(problem, pick_route, deadline, progress, search or ONE)
     if isinstance(problem, CellProblem):
         return FlightingSolver(problem, deadline, progress)
+    # These need CVXPY, which takes seconds to load.
+    from .convex import ConvexSolver
+    from .mixed_integer import MixedIntegerSolver
+    from .separable import SeparableSolver, budget_of
+
     seconds = TIME_LIMIT if deadline is None else max(deadline - time.monotonic(), 0.0)
     if route is None:
         general: Route = "mixed_integer" if switched or problem.curved else "convex"

@@ -95,7 +95,7 @@ class Shapes:
             for line in np.flatnonzero(picked[problem.order]).tolist():
                 self.shares[line] = paced(self.shares[line], up, down)
         self.levels = LEVELS
-        self.most = np.minimum(problem.upper.reshape(n_lines, -1).sum(axis=1), 1.0)
+        self.least, self.most = _totals(problem)
 
     @cached_property
     def table(self) -> Floats:
@@ -158,7 +158,8 @@ class Shapes:
         taken: list[NDArray[np.int64]] = []
         chosen: list[NDArray[np.int64]] = []
         for line in range(len(worth)):
-            at, n_steps = self.most[line] * self.levels, int(self.most[line] * STEPS + 1e-9)
+            at = self.most[line] * self.levels
+            fewest, n_steps = (int(end * STEPS + 1e-9) for end in (self.least[line], self.most[line]))
             right = np.clip(np.searchsorted(at, totals[: n_steps + 1]), 1, len(at) - 1)
             share = (totals[: n_steps + 1] - at[right - 1]) / np.maximum(at[right] - at[right - 1], 1e-300)
             known = np.isfinite(worth[line]).all(axis=1)
@@ -168,7 +169,7 @@ class Shapes:
             chosen.append(values.argmax(axis=0))
             alone = values.max(axis=0)
             after, how = np.full(STEPS + 1, -np.inf), np.zeros(STEPS + 1, dtype=np.int64)
-            for step, value in enumerate(alone):
+            for step, value in enumerate(alone[fewest:], fewest):
                 trial = np.append(np.full(step, -np.inf), best[: STEPS + 1 - step] + value)
                 better = trial > after
                 after[better], how[better] = trial[better], step
@@ -195,6 +196,7 @@ class Shapes:
             periods * self.problem.upper.reshape(n_lines, -1).min(axis=1),
         )
         rules.A = sparse.csr_matrix(rules.A @ even)
+        _box(rules)
         project = Projection(rules)
         starts = np.array([self.best(goal, self.kinds == FLAT) for goal in goals])
         totals, kept = project(starts.reshape(len(goals), n_lines, -1).sum(axis=2))
@@ -214,6 +216,35 @@ class Shapes:
 def _by_line(rises: Floats, periods: int) -> Floats:
     """Slopes by line total, spread evenly, from those by cell."""
     return np.asarray(rises.reshape(*rises.shape[:2], rises.shape[2] // periods, periods).mean(axis=3))
+
+
+def _box(rules: Problem) -> None:
+    """Make bounds of rows with one variable each: a projection takes them from there."""
+    single = np.flatnonzero(np.diff(rules.A.indptr) == 1)
+    for row in single.tolist():
+        column, factor = rules.A.indices[rules.A.indptr[row]], rules.A.data[rules.A.indptr[row]]
+        end = rules.b[row] / factor
+        if factor > 0 or rules.equal[row]:
+            rules.upper[column] = min(rules.upper[column], end)
+        if factor < 0 or rules.equal[row]:
+            rules.lower[column] = max(rules.lower[column], end)
+
+
+def _totals(problem: CellProblem) -> tuple[Floats, Floats]:
+    """The least and the most that each line may spend, by its cells and by rows over all of them: (L,) each."""
+    periods, A = problem.periods, sparse.csr_matrix(problem.A)
+    least = problem.lower.reshape(-1, periods).sum(axis=1)
+    most = np.minimum(problem.upper.reshape(-1, periods).sum(axis=1), 1.0)
+    for row in np.flatnonzero(np.diff(A.indptr) == periods).tolist():
+        at = slice(A.indptr[row], A.indptr[row + 1])
+        lines, factors = A.indices[at] // periods, A.data[at]
+        if np.ptp(lines) == 0 and np.ptp(factors) == 0:
+            line, end = lines[0], problem.b[row] / factors[0]
+            if factors[0] > 0 or problem.equal[row]:
+                most[line] = min(most[line], end)
+            if factors[0] < 0 or problem.equal[row]:
+                least[line] = max(least[line], end)
+    return np.minimum(least, most), most
 
 
 def _alone(simulator: Simulator, line: int) -> Simulator:
