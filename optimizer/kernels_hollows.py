@@ -17,18 +17,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .kernels_attained import Tradeoffs, objectives
-from .kernels_polish import polish_within, responses
-from .kernels_split import Hulls, fill, new_hulls, update_hulls
-from .kernels_tables import (
-    OVER_LEFT,
-    OVER_RIGHT,
-    UNDER_LEFT,
-    UNDER_RIGHT,
-    Tables,
-    apart,
-    insert,
-    place,
-)
+from .kernels_polish import polish_within
+from .kernels_tables import Tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,25 +26,14 @@ Flags = NDArray[np.bool_]
 # Cells: their middles (C, O - 1), half their width, what is attained there (C,), and the highest that boxes done
 # with come to at each corner (C, 2 ** (O - 1)).
 Cells = tuple[Floats, float, Floats, Floats]
-# Boxes: ranges (B, 2, L), planes' levels (B, W), whether they are this box's own (B, W), the cells it may reach
-# (B, C), how far it is above what is attained, in all (B,), and the number of boxes (1,).
-Boxes = tuple[Floats, Floats, Flags, Flags, Floats, Ints]
+# Boxes: first and last parts of lines' ranges (B, 2, L), planes' levels (B, W), the cells it may reach (B, C), how
+# far it is above what is attained, in all (B,), and the number of boxes (1,).
+Boxes = tuple[Ints, Floats, Flags, Floats, Ints]
 # Plans found: spend (F, L), objectives (F, O), how many (1,), and the weights each was found for (F,).
 Found = tuple[Floats, Floats, Ints, Ints]
 
-TURNS = 12
-REFINEMENTS = 2
 # Plans whose first and last objectives differ by less are one.
 SAME = 1e-5
-
-
-@njit(cache=True, nogil=True)
-def _short_of_room(tables: Tables) -> bool:
-    """Whether a line has next to no room for more grid points."""
-    most = 0
-    for n in tables[6]:
-        most = max(most, n)
-    return bool(most + 2 > tables[5].shape[1])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -89,94 +68,10 @@ def bury(cell: int, which: int, height: float, tradeoffs: Tradeoffs, cells: Cell
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bound_box(
-    box: int,
-    budget: float,
-    exactly: bool,
-    near: float,
-    fine: float,
-    tradeoffs: Tradeoffs,
-    cells: Cells,
-    boxes: Boxes,
-    found: Found,
-    tables: Tables,
-) -> tuple[int, float]:
-    """Bound a box where it may reach, by the planes that are lowest there and those next to them.
-
-    Parameters
-    ----------
-    budget, exactly : float, bool
-        Total spend, and whether all of it must be spent.
-    near : float
-        A box this little above what is attained in a cell is done with there.
-    fine : float
-        Over-estimates are refined until they are this near to real where curves are concave.
-    tables
-        The response tables (`kernels_tables.insert`); found plans must have room for one for each weight.
-
-    Returns
-    -------
-    line, cut : int, float
-        The line that keeps the box from real where it is furthest above what is attained, and where to cut its
-        range; -1 for none. There the bound is that of a blend of the splits of its lowest planes. What a line's
-        over-estimates in these have over its response to the blend is what no plan attains.
-    """
-    ranges, planes, own, _, _, _ = boxes
-    weights, factors, per_money, neighbours = tradeoffs[0], tradeoffs[1], tradeoffs[2], tradeoffs[4]
-    n_weights, n_lines, n = planes.shape[1], ranges.shape[2], weights.shape[1]
-    hulls = new_hulls(n_lines, tables[5].shape[1])
-    z, over, real, slope = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
-    worth = np.empty(n_lines)
-    blend, missed = np.zeros(n_lines), np.zeros(n_lines)
-    wanted, todo = np.zeros(n_weights, np.bool_), np.zeros(n_weights, np.bool_)
-    first = 0
-    for turn in range(TURNS + 1):
-        worst = _where_above(box, near, wanted, tradeoffs, cells, boxes)
-        if worst < 0:
-            return -1, 0.0
-        last = True
-        for w in range(n_weights):
-            todo[w] = False
-        for w in range(n_weights):
-            if wanted[w] and turn < TURNS:
-                for i in range(neighbours.shape[1]):
-                    if not own[box, neighbours[w, i]]:
-                        todo[neighbours[w, i]], last = True, False
-        if last:
-            # The lowest planes in the worst cell, the lowest of all first.
-            for i in range(n):
-                which = _lowest(box, worst, todo, tradeoffs, cells, boxes)[0]
-                todo[which] = True
-                first = which if i == 0 else first
-        for w in range(n_weights):
-            if not todo[w]:
-                continue
-            bound = _split(ranges[box], w, budget, exactly, fine, tradeoffs, hulls, tables, z, over, real)
-            planes[box, w] = min(planes[box, w], bound)
-            own[box, w] = True
-            if last:
-                responses(z, factors[first], per_money[first], tables, worth, slope)
-                for line in range(n_lines):
-                    missed[line] += (over[line] - real[line] + worth[line]) / n
-                    blend[line] += z[line] / n
-                polish_within(
-                    z, ranges[box, 0], ranges[box, 1], budget, exactly, fine, factors[w], per_money[w], tables
-                )
-            _keep(z, w, tradeoffs, cells, found, tables)
-        if last:
-            responses(blend, factors[first], per_money[first], tables, worth, slope)
-            for line in range(n_lines):
-                missed[line] -= worth[line]
-            break
-    _keep(blend, first, tradeoffs, cells, found, tables)
-    return _line_to_cut(ranges[box], blend, missed, tables)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> int:
+def where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> int:
     """The cell where a box is furthest above what is attained, -1 if it is nowhere; cells where it is not are done
     with. Written are its planes that are lowest in a cell, (W,), and how far above it is in all."""
-    _, _, _, alive, excess, _ = boxes
+    _, _, alive, excess, _ = boxes
     low, none = cells[2], np.zeros(len(wanted), np.bool_)
     for w in range(len(wanted)):
         wanted[w] = False
@@ -185,7 +80,7 @@ def _where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cel
         if not alive[box, cell]:
             continue
         which, height = _lowest(box, cell, none, tradeoffs, cells, boxes)
-        above = height - max(low[cell], 0.0)
+        above = height - low[cell]
         if above <= near:
             alive[box, cell] = False
             bury(cell, which, height, tradeoffs, cells)
@@ -199,71 +94,15 @@ def _where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cel
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _split(
-    box: Floats,
-    w: int,
-    budget: float,
-    exactly: bool,
-    fine: float,
-    tradeoffs: Tradeoffs,
-    hulls: Hulls,
-    tables: Tables,
-    z: Floats,
-    over: Floats,
-    real: Floats,
-) -> float:
-    """Bound a weighted sum over a box; write the split, its over-estimates and responses by line."""
-    factors, per_money, constants = tradeoffs[1], tradeoffs[2], tradeoffs[3]
-    x, y, corners, known = hulls
-    n_lines = len(z)
-    slope, new = np.empty(n_lines), np.empty(n_lines)
-    bound = np.inf
-    # Over-estimates of other weights are others.
-    for line in range(n_lines):
-        known[line, 2] = 0.0
-    for _ in range(REFINEMENTS):
-        update_hulls(box[0], box[1], factors[w], per_money[w], tables, hulls)
-        bound = min(bound, fill(x, y, corners, budget, exactly, z, over)[0])
-        responses(z, factors[w], per_money[w], tables, real, slope)
-        if _short_of_room(tables):
-            break
-        for line in range(n_lines):
-            new[line] = np.nan
-            if over[line] - real[line] > fine / n_lines and box[0, line] < z[line] < box[1, line]:
-                # Where the hull spans a part that is not concave a finer grid does not help.
-                above = _local_over(line, z[line], factors[w], per_money[w], tables) - real[line]
-                new[line] = z[line] if above > fine / n_lines else np.nan
-        if insert(new, tables) == 0:
-            break
-    return bound + constants[w]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _local_over(line: int, z: float, factors: Floats, per_money: float, tables: Tables) -> float:
-    """What a line's response is at most at a spend, by the lines from the grid points beside it."""
-    grid, count, value, lines = tables[5], tables[6], tables[7], tables[8]
-    i = min(place(grid[line], count[line], z), count[line] - 2)
-    left, right = per_money * z, per_money * z
-    for k in range(len(factors)):
-        rows = (OVER_LEFT, OVER_RIGHT) if factors[k] > 0.0 else (UNDER_LEFT, UNDER_RIGHT)
-        if factors[k] != 0.0:
-            left += factors[k] * (value[k, line, i] + lines[k, line, rows[0], i] * (z - grid[line, i]))
-            right += factors[k] * (value[k, line, i + 1] - lines[k, line, rows[1], i] * (grid[line, i + 1] - z))
-    return min(left, right)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _keep(z: Floats, w: int, tradeoffs: Tradeoffs, cells: Cells, found: Found, tables: Tables) -> None:
     """Remember a plan unless what is attained beside it is higher."""
     (_, half, low, _), (plans, values, count, weighted) = cells, found
     n, at = count[0], values[count[0]]
     objectives(z, tradeoffs, tables, at)
-    side, cell = round(0.5 / half), 0
+    side, cell = round(1.0 / half), 0
     for j in range(len(at) - 1):
-        if at[j] < 0.0:
-            return
-        cell = cell * side + min(int(at[j] / (2.0 * half)), side - 1)
-    if at[-1] <= 0.0 or at[-1] < low[cell] - half:
+        cell = cell * side + min(max(int((at[j] - at[-1] + 1.0) / (2.0 * half)), 0), side - 1)
+    if at[-1] < low[cell] - half:
         return
     for i in range(n):
         if abs(values[i, 0] - at[0]) < SAME and abs(values[i, -1] - at[-1]) < SAME:
@@ -272,19 +111,6 @@ def _keep(z: Floats, w: int, tradeoffs: Tradeoffs, cells: Cells, found: Found, t
         plans[n, line] = z[line]
     weighted[n] = w
     count[0] = n + 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _line_to_cut(box: Floats, blend: Floats, missed: Floats, tables: Tables) -> tuple[int, float]:
-    """The line of which most is missed, and where to cut its range: at the blend, or in the middle."""
-    grid, count = tables[5], tables[6]
-    line, cut, worst = -1, 0.0, 1e-9
-    for i in range(len(blend)):
-        low, high = box[0, i], box[1, i]
-        if missed[i] > worst and high - low > 4.0 * apart(grid[i], count[i]):
-            inside = low + apart(grid[i], count[i]) < blend[i] < high - apart(grid[i], count[i])
-            line, cut, worst = i, blend[i] if inside else 0.5 * (low + high), missed[i]
-    return line, cut
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -330,7 +156,7 @@ def cover(tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> Floats:
     upwards, so that its mean over the cell is at most the mean over its corners.
     """
     centres, half, low, corners = cells
-    alive, count = boxes[3], boxes[5]
+    alive, count = boxes[2], boxes[4]
     reached, none = corners.copy(), np.zeros(len(tradeoffs[0]), np.bool_)
     sofar = (centres, half, low, reached)
     for box in range(count[0]):
@@ -341,5 +167,5 @@ def cover(tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> Floats:
     out = np.zeros(len(low))
     for cell in range(len(low)):
         for corner in range(corners.shape[1]):
-            out[cell] += max(reached[cell, corner], 0.0) / corners.shape[1]
+            out[cell] += reached[cell, corner] / corners.shape[1]
     return out

@@ -134,13 +134,17 @@ class ResponseTables:
 
     def add(self, line: int, z: float) -> bool:
         """Add a grid point to a line, unless one is there; tell whether."""
-        from . import kernels_tables
-
-        if self.count[line] == self.grid.shape[1]:
-            self.grow()
         at = np.full(len(self.count), np.nan)
         at[line] = z
-        return bool(kernels_tables.insert(at, self.arrays()))
+        return bool(self.insert(at))
+
+    def insert(self, z: Floats) -> int:
+        """Add a grid point to each line (L,), none where it is NaN or one is there; return how many are new."""
+        from . import kernels_tables
+
+        if self.count.max() == self.grid.shape[1]:
+            self.grow()
+        return int(kernels_tables.insert(z, self.arrays()))
 
     def grow(self) -> None:
         """Make room for twice as many points."""

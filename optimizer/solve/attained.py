@@ -1,5 +1,9 @@
 """What plans on a front that is not convex attain, blends of them counted, measured on a grid.
 
+Fronts are seen along the diagonal, where they have no cliffs: a point is told by how much more it has of each
+objective than of the last, its place, and by the last, its height. Less of everything is attained as well, so that
+heights fall no faster than places move (`slanted`, `floor`).
+
 Plans with the same lines on form a patch: its hull's facets are blends of neighbours, lowered by what a blend may
 fall short by. In a cell that one facet covers a blend is attained on average as in its middle. Over a patch the
 hull is concave, so that in a cell that it covers it is on average above the mean of its corners. Elsewhere no less
@@ -25,7 +29,7 @@ LEAST_FACET = 3.0
 
 
 class Attained:
-    """Heights of what plans attain, over [0, 1] in every objective but the last.
+    """Heights of what plans attain, over all places: [-1, 1] for every objective but the last.
 
     Parameters
     ----------
@@ -39,22 +43,27 @@ class Attained:
 
     def __init__(self, n: int, side: int, missed: float) -> None:
         self.n, self.side, self.missed = n, side, missed
-        self.nodes = np.zeros((side + 1,) * (n - 1))
-        self.means = np.zeros((side,) * (n - 1))
+        self.nodes = np.full((side + 1,) * (n - 1), -1.0)
+        self.means = np.full((side,) * (n - 1), -1.0)
+        ends = np.linspace(-1.0, 1.0, side + 1)
+        floors = floor(np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1))
+        # The floor bends upwards: on average over a cell it is no higher than this.
+        self.floors = sum(floors[c] for c in _corners(n - 1)) / 2.0 ** (n - 1)
         self._patches: dict[bytes, list[int]] = {}
         self._changed: dict[bytes, None] = {}
         self._facets: dict[bytes, tuple[Ints, Floats]] = {}
 
     def reach(self, values: Floats) -> NDArray[np.bool_]:
         """Take in objectives (N, O) of plans alone; tell which are below what is attained a cell further on."""
-        inside = (values > 0).all(axis=1)
-        below = values[inside]
-        index = np.minimum((below[:, :-1] * self.side).astype(int), self.side)
-        np.maximum.at(self.nodes, tuple(index.T), below[:, -1])
+        places = slanted(values)
+        at = places[:, :-1] * self.side
+        inside = (places[:, :-1] >= 0.0).all(axis=1)
+        index = np.minimum(at[inside].astype(int), self.side)
+        np.maximum.at(self.nodes, tuple(index.T), places[inside, -1])
         self._level()
-        further = np.clip(np.ceil(values[:, :-1] * self.side).astype(int), 0, self.side)
-        beyond = (values[:, :-1] <= 1.0).all(axis=1)
-        return np.asarray(beyond & (self.nodes[tuple(further.T)] > values[:, -1]))
+        further = np.clip(np.ceil(at).astype(int), 0, self.side)
+        beyond = (places[:, :-1] <= 1.0).all(axis=1)
+        return np.asarray(beyond & (self.nodes[tuple(further.T)] > places[:, -1]))
 
     def take(self, keys: list[bytes], first: int) -> None:
         """Take in plans from the ``first`` on, ``keys`` telling which lines are on."""
@@ -66,7 +75,7 @@ class Attained:
         """Take in blends of plans (F, L) of the patches with new ones."""
         for key in self._changed:
             group = np.array(self._patches[key])
-            facets = group[upper_facets(values[group])]
+            facets = group[upper_facets(slanted(values[group]))]
             if len(facets):
                 self._facets[key] = facets, self._patch(facets, plans, values, tradeoffs, tables)
         self._changed = {}
@@ -88,10 +97,10 @@ class Attained:
         missed = values[facets[:, 0]] - lowered[:, 0]
         most = missed.max(axis=1)
         whole = most <= self.missed
-        self._raise(lowered[~whole])
+        self._raise(slanted(lowered[~whole]))
         if whole.any():
             # All lowered by the same, the hull stays concave.
-            corners = values[facets] - missed[whole].max(axis=0)
+            corners = slanted(values[facets] - missed[whole].max(axis=0))
             start, heights = self._raise(corners[whole])
             size = np.array(heights.shape)
             if size.min() > 1:
@@ -120,24 +129,53 @@ class Attained:
         return start, heights
 
     def _level(self) -> None:
-        """Where more is attained of all other objectives, no less of the last is attained with less of them."""
+        """Where more is attained of an objective, so is less: of the others a step back, of the last one down and
+        a step on in all places."""
+        step = 2.0 / self.side
         for grid in (self.nodes, self.means):
-            for axis in range(grid.ndim):
-                flipped = np.flip(grid, axis)
-                np.maximum.accumulate(flipped, axis=axis, out=flipped)
+            _step_back(grid)
+            ahead, behind = (slice(1, None),) * (grid.ndim - 1), (slice(None, -1),) * (grid.ndim - 1)
+            for i in range(1, len(grid)):
+                np.maximum(grid[i][ahead], grid[i - 1][behind] - step, out=grid[i][ahead])
+            _step_back(grid)
         np.maximum(self.means, self.nodes[(slice(1, None),) * (self.n - 1)], out=self.means)
 
     def cells(self, fine: int) -> Floats:
         """What is attained on average in cells of ``fine`` cells of the grid a side, from below: (C,)."""
+        return self._coarse(np.maximum(self.means, self.floors), fine)
+
+    def lowest(self, fine: int) -> Floats:
+        """The same where nothing is attained."""
+        return self._coarse(self.floors, fine)
+
+    def _coarse(self, means: Floats, fine: int) -> Floats:
         coarse = self.side // fine
         shape = tuple(itertools.chain.from_iterable((coarse, fine) for _ in range(self.n - 1)))
-        return np.asarray(self.means.reshape(shape).mean(axis=tuple(range(1, 2 * (self.n - 1), 2))).ravel())
+        return np.asarray(means.reshape(shape).mean(axis=tuple(range(1, 2 * (self.n - 1), 2))).ravel())
 
     def above(self, values: Floats) -> Floats:
         """How far objectives (N, O) are above what is attained beside them: (N,)."""
-        index = np.clip((values[:, :-1] * self.side).astype(int), 0, self.side - 1)
+        places = slanted(values)
+        index = np.clip((places[:, :-1] * self.side).astype(int), 0, self.side - 1)
         inside = (values > 0).all(axis=1)
-        return np.where(inside, values[:, -1] - self.means[tuple(index.T)], -np.inf)
+        return np.where(inside, places[:, -1] - self.means[tuple(index.T)], -np.inf)
+
+
+def slanted(values: Floats) -> Floats:
+    """Objectives (..., O) as places, from 0 to 1 where each is from nothing to one, and heights."""
+    return np.concatenate([0.5 * (values[..., :-1] - values[..., -1:] + 1.0), values[..., -1:]], axis=-1)
+
+
+def floor(places: Floats) -> Floats:
+    """Heights (...) below which some objective is below nothing, at places (..., O - 1) from -1 to 1."""
+    return np.maximum(0.0, -places.min(axis=-1))
+
+
+def _step_back(grid: Floats) -> None:
+    """What is attained at a place is at those that have less of an objective."""
+    for axis in range(grid.ndim):
+        flipped = np.flip(grid, axis)
+        np.maximum.accumulate(flipped, axis=axis, out=flipped)
 
 
 def _corners(n: int) -> list[tuple[slice, ...]]:

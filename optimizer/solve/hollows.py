@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from .. import kernels_attained
 from .. import kernels_hollows as kernels
 from ..kernels_tables import BEND
-from ..tables import ResponseTables
-from .attained import LEAST_FACET, Attained, upper_facets
+from .attained import LEAST_FACET, Attained, floor, slanted, upper_facets
+from .patterns import Patterns
 from .sandwich import LEAST_WEIGHT, Sandwich
 from .separable import SeparableSolver
 
@@ -27,11 +27,12 @@ Floats = NDArray[np.float64]
 
 # By number of objectives: steps of the grid of weights, weights tried next to each, cells a side, and steps of the
 # grid of attained heights in each cell.
-SIZES = {2: (64, 3, 256, 32), 3: (14, 7, 36, 20), 4: (8, 10, 14, 8), 5: (6, 12, 7, 4)}
+SIZES = {2: (64, 3, 512, 32), 3: (14, 7, 48, 16), 4: (8, 10, 20, 6), 5: (6, 12, 9, 4)}
+# Boxes are bounded at these weights too: steps of a grid of them, by number of objectives.
+FINER = {2: 200, 3: 30, 4: 13, 5: 8}
 # Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
 DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
-BOXES, PLANS, CUTS, MOST_CUTS, SPREADS = 4000, 40_000, 8, 64, 8
-POINTS, ROOM = 13, 200
+PLANS, CUTS, MOST_CUTS, SPREADS = 40_000, 32, 256, 8
 # A line that spends more than this, in money units, is on.
 ON = 1e-9
 # All choices of as many lines are tried between two plans.
@@ -74,16 +75,15 @@ class Hollows:
         self.solver, self.tolerance = solver, tolerance
         problem, n = solver.problem, len(solver.problem.objectives)
         steps, neighbours, self.side, self.fine = SIZES[n]
-        self.tables = ResponseTables(solver.tables.terms, problem.lower, problem.upper, POINTS)
-        while self.tables.grid.shape[1] < ROOM:
-            self.tables.grow()
         outside = np.array(sandwich.outside)
-        outside = outside[(outside[:, :-1] >= 0).all(axis=1) & (outside[:, -2] > 0)]
+        outside = outside[(outside[:, :-1] >= 0).all(axis=1)]
         sums = outside[:, :-1].sum(axis=1)
-        grid = np.maximum(even_weights(n, steps), LEAST_WEIGHT)
-        weights = np.vstack([outside[:, :-1] / sums[:, None], grid / grid.sum(axis=1)[:, None]])
         known = len(outside)
-        apart = np.linalg.norm(weights[:, None] - weights[None, known:], axis=2)
+        grids = [np.maximum(even_weights(n, each), LEAST_WEIGHT) for each in (steps, FINER[n])]
+        weights = np.vstack(
+            [outside[:, :-1] / sums[:, None], *[grid / grid.sum(axis=1)[:, None] for grid in grids]]
+        )
+        apart = np.linalg.norm(weights[:, None] - weights[None, known : known + len(grids[0])], axis=2)
         nearest = known + np.argsort(apart, axis=1, kind="stable")[:, :neighbours]
         self.tradeoffs: kernels_attained.Tradeoffs = (
             weights,
@@ -95,26 +95,37 @@ class Hollows:
             solver.per_money,
             solver.constant,
         )
-        middles = (np.arange(self.side) + 0.5) / self.side
-        centres = np.stack(np.meshgrid(*[middles] * (n - 1), indexing="ij"), axis=-1).reshape(-1, n - 1)
-        n_cells = len(centres)
-        low = np.zeros(n_cells)
-        corners = np.full((n_cells, 2 ** (n - 1)), -np.inf)
-        self.cells: kernels.Cells = (centres, 0.5 / self.side, low, corners)
-        lines = len(problem.lower)
-        self.boxes: kernels.Boxes = (
-            np.empty((BOXES, 2, lines)),
-            np.empty((BOXES, len(weights))),
-            np.empty((BOXES, len(weights)), dtype=np.bool_),
-            np.empty((BOXES, n_cells), dtype=np.bool_),
-            np.empty(BOXES),
-            np.array([1]),
+        levels = np.full(len(weights), np.inf)
+        levels[:known] = -outside[:, -1] / sums
+        # Places of cells, and heights along the diagonal: `attained`.
+        ends = np.linspace(-1.0, 1.0, self.side + 1)
+        nodes = np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1)
+        inner = nodes[(slice(None, -1),) * (n - 1)].reshape(-1, n - 1)
+        centres, floors = inner + 1.0 / self.side, floor(nodes)
+        around = [tuple(slice(i, i + self.side) for i in c) for c in itertools.product((0, 1), repeat=n - 1)]
+        # The first objective is the lowest bit of a corner's number.
+        corners = np.stack(
+            [floors[tuple(slice((c >> j) & 1, ((c >> j) & 1) + self.side) for j in range(n - 1))].ravel() for c in range(2 ** (n - 1))],
+            axis=1,
         )
-        self.boxes[0][0] = problem.lower, problem.upper
-        self.boxes[1][0] = np.inf
-        self.boxes[1][0, :known] = -outside[:, -1] / sums
-        self.boxes[2][0] = np.arange(len(weights)) < known
-        self.boxes[3][0] = True
+        slanted_weights = np.column_stack([weights[:, :-1], weights.sum(axis=1)])
+        # What the half-spaces leave of each cell, from below: that is concave, and the floor is convex.
+        left = np.full(floors.shape, np.inf)
+        for w, level in zip(slanted_weights[:known], levels[:known], strict=True):
+            np.minimum(left, level - nodes @ w[:-1], out=left)
+        self._hull = np.maximum(np.mean([left[c] for c in around], axis=0).ravel(), floor(centres))
+        # Heights are over places: so much of them the front is seen over.
+        self._width = 2.0 ** (n - 1)
+        seen = self._width * float(np.mean(self._hull > floor(centres)))
+        self._near = NEAR * tolerance * sandwich.bound / seen
+        self.attained = Attained(n, self.side * self.fine, MISSED * self._near)
+        self._lowest = self.attained.lowest(self.fine)
+        self.cells: kernels.Cells = (centres, 1.0 / self.side, self._lowest.copy(), corners)
+        lines = len(problem.lower)
+        self.patterns = Patterns(
+            solver, (slanted_weights, *self.tradeoffs[1:]), levels, self.cells, self._near
+        )
+        self.tables = self.patterns.tables
         self.found: kernels.Found = (
             np.empty((PLANS, lines)),
             np.empty((PLANS, n)),
@@ -128,27 +139,13 @@ class Hollows:
         )
         bends[np.diff(terms.starts) == 0] = 0.0
         self._bending = bends.reshape(terms.family.shape).sum(axis=0) > 0
-        # What the half-spaces leave in each cell, from below: that is concave, so where it is above zero at all
-        # corners it is on average above their mean.
-        ends = np.arange(self.side + 1) / self.side
-        nodes = np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1)
-        planes = weights[:known]
-        left = np.full(nodes.shape[:-1], 1.0)
-        for w, level in zip(planes, self.boxes[1][0, :known], strict=True):
-            np.minimum(left, (level - nodes @ w[:-1]) / w[-1], out=left)
-        around = np.stack(
-            [left[tuple(slice(i, i + self.side) for i in c)] for c in itertools.product((0, 1), repeat=n - 1)]
-        )
-        self._hull = np.where(around.min(axis=0) > 0, around.mean(axis=0), 0.0).ravel()
-        self._cuts: list[tuple[int, float]] = [(-1, 0.0)] * BOXES
         self._tried: dict[bytes, NDArray[np.bool_]] = {}
+        self._started: set[tuple[bytes, int]] = set()
         self._held: set[bytes] = set()
         self._seen = 0
         for z, u in zip(sandwich.z, sandwich.values, strict=True):
             self._add(z, u)
         self.hypervolume, self.bound, self.limit = 0.0, sandwich.bound, sandwich.bound
-        self._near = NEAR * tolerance * sandwich.bound
-        self.attained = Attained(n, self.side * self.fine, MISSED * self._near)
 
     @property
     def z(self) -> Floats:
@@ -179,17 +176,13 @@ class Hollows:
     def _add(self, z: Floats, u: Floats) -> None:
         plans, values, count, weighted = self.found
         plans[count[0]], values[count[0]] = z, u
-        weighted[count[0]] = np.argmin(np.abs(self.boxes[1][0] - self.tradeoffs[0] @ u))
+        weighted[count[0]] = np.argmin(np.abs(self.patterns.boxes[1][0] - self.tradeoffs[0] @ u))
         count[0] += 1
 
     def compile(self) -> None:
         """Have all kernels compiled: call each with nothing to do."""
         n, lines = self.values.shape[1], self.z.shape[1]
-        count, alive = self.boxes[5], self.boxes[3]
-        count[0], alive[0] = 0, False
-        self._bound(0)
-        kernels.cover(self.tradeoffs, self.cells, self.boxes)
-        count[0], alive[0] = 1, True
+        self.patterns.compile()
         self._climb(np.empty((0, lines)), np.empty(0, dtype=np.int64), np.empty((0, n)))
         nodes = np.ones(n - 1, dtype=np.int64)
         none = np.empty((0, n, n))
@@ -204,14 +197,41 @@ class Hollows:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
         cuts, more = CUTS, True
         self._mix(stop)
-        self._bound(0)
+        self.patterns.begin()
         while True:
+            self._start(stop)
             self._spread(stop)
             self.measure()
             if self.gap <= tolerance or stop() or not more:
                 return
-            more = self._cut(cuts, stop)
+            more = self.patterns.cut(cuts, stop)
             cuts = min(2 * cuts, MOST_CUTS)
+
+    def _start(self, stop: Callable[[], bool]) -> None:
+        """Take in plans like those that boxes are bounded by."""
+        starts, aims = [], []
+        for z, w in self.patterns.starts:
+            key = ((z[self._bending] > ON).tobytes(), w)
+            if key not in self._started:
+                self._started.add(key)
+                starts.append(z)
+                aims.append(w)
+        self.patterns.starts = []
+        if starts:
+            self._take(np.array(starts), np.array(aims), stop)
+
+    def _take(self, plans: Floats, aimed: NDArray[np.int64], stop: Callable[[], bool]) -> None:
+        """Bring plans (S, L) up to the budget, and move them to the local optima for weights (S,)."""
+        # With none of the lines on there is nothing to bring up to the budget.
+        some = plans.sum(axis=1) > 0
+        plans, aimed = plans[some], aimed[some]
+        problem, budget = self.solver.problem, self.solver.budget
+        plans = np.clip(plans * (budget / plans.sum(axis=1))[:, None], problem.lower, problem.upper)
+        kept = np.flatnonzero(np.abs(plans.sum(axis=1) - budget) <= MISS * budget)
+        for some in np.array_split(kept, len(kept) // MOST_CLIMBS + 1):
+            if stop():
+                return
+            self._climb(plans[some], aimed[some], self.tradeoffs[0][aimed[some]])
 
     def _mix(self, stop: Callable[[], bool]) -> None:
         """Look between neighbours on the hull: at blends, and at plans with some of the lines on that one has.
@@ -220,7 +240,7 @@ class Hollows:
         """
         pairs = {
             tuple(sorted(pair))
-            for f in upper_facets(self.values).tolist()
+            for f in upper_facets(slanted(self.values)).tolist()
             for pair in itertools.combinations(f, 2)
         }
         starts, aims = [], []
@@ -238,17 +258,7 @@ class Hollows:
                 starts += [z, z]
                 aims += [self.found[3][i] for i in pair]
         if starts:
-            plans, aimed = np.array(starts), np.array(aims)
-            # With none of the lines on there is nothing to bring up to the budget.
-            some = plans.sum(axis=1) > 0
-            plans, aimed = plans[some], aimed[some]
-            problem, budget = self.solver.problem, self.solver.budget
-            plans = np.clip(plans * (budget / plans.sum(axis=1))[:, None], problem.lower, problem.upper)
-            kept = np.flatnonzero(np.abs(plans.sum(axis=1) - budget) <= MISS * budget)
-            for some in np.array_split(kept, len(kept) // MOST_CLIMBS + 1):
-                if stop():
-                    return
-                self._climb(plans[some], aimed[some], self.tradeoffs[0][aimed[some]])
+            self._take(np.array(starts), np.array(aims), stop)
 
     def _climb(self, starts: Floats, aims: NDArray[np.int64], weights: Floats | None) -> None:
         """Take in plans (S, L), moved to the local optima for weights (S, O), or as they are."""
@@ -324,78 +334,11 @@ class Hollows:
         self.attain()
         self._refine(stop)
 
-    def _bound(self, box: int) -> None:
-        """Bound a box, and remember where to cut it."""
-        solver = self.solver
-        if self.tables.count.max() > self.tables.grid.shape[1] - 4:
-            self.tables.grow()
-        self._cuts[box] = kernels.bound_box(
-            box,
-            solver.budget,
-            solver.exactly,
-            self._near,
-            FINE * self._near,
-            self.tradeoffs,
-            self.cells,
-            self.boxes,
-            self.found,
-            self.tables.arrays(),
-        )
-
-    def _cut(self, most: int, stop: Callable[[], bool]) -> bool:
-        """Cut boxes, those first that are furthest above what is attained; tell whether there are more."""
-        ranges, planes, own, alive, excess, count = self.boxes
-        room = len(self.found[0]) - 2 * planes.shape[1]
-        for _ in range(most):
-            n = int(count[0])
-            at = int(np.argmax(excess[:n])) if n else 0
-            if n == 0 or excess[at] <= 0 or n == BOXES or self.found[2][0] > room:
-                return False
-            if stop():
-                return True
-            line, cut = self._cuts[at]
-            cut = self._grid_point(line, cut) if line >= 0 else np.nan
-            if not ranges[at, 0, line] < cut < ranges[at, 1, line]:
-                # Nothing to cut: what is left is for finer weights or more plans.
-                excess[at] = 0.0
-                continue
-            ranges[n], planes[n], alive[n] = ranges[at], planes[at], alive[at]
-            own[n] = own[at] = False
-            ranges[at, 1, line] = ranges[n, 0, line] = cut
-            count[0] = n + 1
-            for i in (n, at):
-                empty = self._empty(i)
-                if not empty:
-                    self._bound(i)
-                if empty or not alive[i].any():
-                    self._drop(i)
-        return True
-
-    def _grid_point(self, line: int, cut: float) -> float:
-        """The grid point at a cut: a new one, or the one that it is next to."""
-        self.tables.add(line, cut)
-        grid = self.tables.grid[line, : self.tables.count[line]]
-        return float(grid[np.argmin(np.abs(grid - cut))])
-
-    def _empty(self, box: int) -> bool:
-        """Whether no split of the budget is within a box."""
-        least, most = self.boxes[0][box].sum(axis=1)
-        budget = self.solver.budget
-        return bool(least > budget * (1.0 + MISS) or (self.solver.exactly and most < budget * (1.0 - MISS)))
-
-    def _drop(self, box: int) -> None:
-        """Put the last box in the place of one."""
-        last = int(self.boxes[5][0]) - 1
-        for part in self.boxes[:5]:
-            part[box] = part[last]
-        self._cuts[box] = self._cuts[last]
-        self.boxes[5][0] = last
-
     def measure(self) -> None:
         """Measure what is attained, and what the half-spaces leave less what the boxes take off in each cell."""
-        self.hypervolume = float(self.cells[2].mean())
-        over = kernels.cover(self.tradeoffs, self.cells, self.boxes)
-        self.bound = self.limit - float(np.maximum(self._hull - over, 0.0).mean())
+        self.hypervolume = self._width * float((self.cells[2] - self._lowest).mean())
+        over = self.patterns.cover()
+        self.bound = min(self.bound, self.limit - self._width * float(np.maximum(self._hull - over, 0.0).mean()))
 
     def _alone(self, plan: int) -> bool:
         """Whether no plan with the same lines on is known in its small cell; then this one is."""
@@ -436,7 +379,7 @@ def _normals(corners: Floats) -> Floats:
     n = corners.shape[2]
     edges = corners[:, 1:] - corners[:, :1]
     normals = np.stack([(-1.0) ** o * np.linalg.det(np.delete(edges, o, axis=2)) for o in range(n)], axis=1)
-    normals *= np.sign(normals[:, -1:])
+    normals *= np.sign(normals.sum(axis=1, keepdims=True))
     normals = np.maximum(normals, LEAST_WEIGHT * np.abs(normals).max(axis=1, keepdims=True))
     return np.asarray(normals / np.maximum(normals.sum(axis=1, keepdims=True), LEAST_WEIGHT**4))
 

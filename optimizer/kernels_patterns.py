@@ -1,0 +1,200 @@
+"""Bounds for boxes of lines' ranges at many weights and prices of money at once, by weak duality (numba).
+
+Each line's range is cut into parts, so that where its curves are S-shaped it is off in some and on in others. At a
+price of money the best of each part is known once and for all: at any price, a weighted sum over a box is at most
+the budget's worth and, for each line, the best of the parts that the box has, less what it spends. A box is bounded
+at all weights by adding rows up, and what cutting it would do is seen before it is cut (strong branching).
+
+Shapes: L lines, M parts, W weights, P prices, C cells, O objectives.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .kernels_attained import Tradeoffs
+from .kernels_split import ROUNDING, fill, hull, new_hulls, update_hulls
+from .kernels_tables import Tables
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+# Prices (W, P), rising; the best of each part, and in the last row of all of them, less what is spent (L, M + 1,
+# W * P); what is spent there (L, M + 1, W * P).
+Peaks = tuple[Floats, Floats, Floats]
+
+# Cutting is tried at this many of the weights that are lowest in a cell.
+TRIED = 40
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def write_peaks(
+    ends: Ints, steps: Floats, budget: float, exactly: bool, tradeoffs: Tradeoffs, tables: Tables, peaks: Peaks
+) -> None:
+    """Write prices, beside the best one of each weight, and the best of each part.
+
+    Parameters
+    ----------
+    ends : (L, M + 1)
+        Grid points at the ends of the parts; parts that end where they begin are none, but for the first.
+    steps : (P,)
+        Prices as a share of the best one, less one; rising.
+    budget, exactly : float, bool
+        Total spend, and whether all of it must be spent.
+    """
+    prices, best, spent = peaks
+    factors, per_money = tradeoffs[1], tradeoffs[2]
+    grid, value, lines = tables[5], tables[7], tables[8]
+    n_lines, n_parts = len(ends), ends.shape[1] - 1
+    hulls = new_hulls(n_lines, grid.shape[1])
+    low, high, z, over = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
+    x, y = np.empty(2 * grid.shape[1]), np.empty(2 * grid.shape[1])
+    for line in range(n_lines):
+        low[line], high[line] = grid[line, ends[line, 0]], grid[line, ends[line, -1]]
+    for w in range(len(prices)):
+        hulls[3][:, 2] = 0.0
+        update_hulls(low, high, factors[w], per_money[w], tables, hulls)
+        bound, price = fill(hulls[0], hulls[1], hulls[2], budget, exactly, z, over)
+        # Where money is worth next to nothing, other prices are beside what it is worth on average.
+        size = max(abs(price), 1e-3 * abs(bound) / max(budget, 1e-12))
+        for p in range(len(steps)):
+            prices[w, p] = price + size * steps[p]
+            if not exactly:
+                prices[w, p] = max(prices[w, p], 0.0)
+        for line in range(n_lines):
+            for part in range(n_parts + 1):
+                for p in range(len(steps)):
+                    best[line, part, w * len(steps) + p] = -np.inf
+                    spent[line, part, w * len(steps) + p] = 0.0
+            for part in range(n_parts):
+                first, last = ends[line, part], ends[line, part + 1]
+                if first == last and part > 0:
+                    continue
+                at = hull(line, first, last, factors[w], per_money[w], grid, value, lines, x, y) - 1
+                for p in range(len(steps)):
+                    price, wp = prices[w, p], w * len(steps) + p
+                    while at > 0 and y[at] - y[at - 1] <= price * (x[at] - x[at - 1]):
+                        at -= 1
+                    best[line, part, wp] = y[at] - price * x[at] + ROUNDING * (abs(y[at]) + abs(price * x[at]))
+                    spent[line, part, wp] = x[at]
+                    if best[line, part, wp] > best[line, n_parts, wp]:
+                        best[line, n_parts, wp], spent[line, n_parts, wp] = best[line, part, wp], x[at]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def best_of(line: int, first: int, last: int, best: Floats, out: Floats) -> None:
+    """Write the best of the parts from ``first`` to ``last`` of a line, (W * P,)."""
+    if first == 0 and last >= best.shape[1] - 2:
+        first = last = best.shape[1] - 1
+    for wp in range(len(out)):
+        out[wp] = best[line, first, wp]
+    for part in range(first + 1, last + 1):
+        for wp in range(len(out)):
+            out[wp] = max(out[wp], best[line, part, wp])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def levels(span: Ints, budget: float, constants: Floats, peaks: Peaks, sums: Floats, out: Floats) -> None:
+    """Bound weighted sums over a box.
+
+    Parameters
+    ----------
+    span : (2, L)
+        First and last part of each line that the box has.
+    sums : (W * P,)
+        Written: what lines come to at each weight and price, less what they spend.
+    out : (W,)
+        Lowered to the bounds.
+    """
+    prices, best = peaks[0], peaks[1]
+    row = np.empty(len(sums))
+    sums[:] = 0.0
+    for line in range(span.shape[1]):
+        best_of(line, span[0, line], span[1, line], best, row)
+        for wp in range(len(sums)):
+            sums[wp] += row[wp]
+    n = prices.shape[1]
+    for w in range(len(prices)):
+        for p in range(n):
+            worth = prices[w, p] * budget
+            level = sums[w * n + p] + worth + constants[w]
+            # Rounding of the sums.
+            level += 10.0 * ROUNDING * (abs(sums[w * n + p]) + abs(worth))
+            out[w] = min(out[w], level)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def split(span: Ints, w: int, budget: float, peaks: Peaks, sums: Floats, z: Floats) -> None:
+    """Write what lines spend (L,) at the price that bounds a weighted sum over a box best."""
+    prices, best, spent = peaks
+    n, at = prices.shape[1], 0
+    for p in range(n):
+        if sums[w * n + p] + prices[w, p] * budget < sums[w * n + at] + prices[w, at] * budget:
+            at = p
+    for line in range(len(z)):
+        top = span[0, line]
+        for part in range(span[0, line] + 1, span[1, line] + 1):
+            if best[line, part, w * n + at] > best[line, top, w * n + at]:
+                top = part
+        z[line] = spent[line, top, w * n + at]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def line_to_cut(
+    span: Ints,
+    at: Floats,
+    least: float,
+    budget: float,
+    tradeoffs: Tradeoffs,
+    peaks: Peaks,
+    sums: Floats,
+    bounds: Floats,
+) -> tuple[int, int]:
+    """The line, and the part behind which to cut it, that lowers a box most where it is looked at; -1 for none.
+
+    Parameters
+    ----------
+    at : (O - 1,)
+        Where: all objectives but the last.
+    least : float
+        What both halves are lowered by at least counts as this much.
+    sums, bounds : (W * P,), (W,)
+        Of the box: `levels`.
+    """
+    weights, constants, (prices, best, _) = tradeoffs[0], tradeoffs[3], peaks
+    n, n_prices, n_parts = weights.shape[1] - 1, prices.shape[1], best.shape[1] - 1
+    heights, beside = np.empty(len(weights)), np.empty(len(weights))
+    for w in range(len(weights)):
+        beside[w] = 0.0
+        for j in range(n):
+            beside[w] -= weights[w, j] * at[j]
+        heights[w] = (bounds[w] + beside[w]) / weights[w, n]
+    lowest = np.argsort(heights)[:TRIED]
+    now, highest = heights[lowest[0]], -np.inf
+    line_at, part_at = -1, 0
+    before, behind = np.empty(n_parts), np.empty(n_parts)
+    left, right = np.empty(n_parts), np.empty(n_parts)
+    for line in range(span.shape[1]):
+        first, last = span[0, line], span[1, line]
+        if first == last:
+            continue
+        left[:], right[:] = np.inf, np.inf
+        for w in lowest:
+            for p in range(n_prices):
+                wp = w * n_prices + p
+                before[first], behind[last] = best[line, first, wp], best[line, last, wp]
+                for part in range(first + 1, last + 1):
+                    before[part] = max(before[part - 1], best[line, part, wp])
+                for part in range(last - 1, first - 1, -1):
+                    behind[part] = max(behind[part + 1], best[line, part, wp])
+                base = sums[wp] - before[last] + prices[w, p] * budget + constants[w] + beside[w]
+                for part in range(first, last):
+                    left[part] = min(left[part], (base + before[part]) / weights[w, n])
+                    right[part] = min(right[part], (base + behind[part + 1]) / weights[w, n])
+        for part in range(first, last):
+            one, other = max(now - left[part], 0.0), max(now - right[part], 0.0)
+            gain = (one + least) * (other + least)
+            if one + other > least and gain > highest:
+                line_at, part_at, highest = line, part, gain
+    return line_at, part_at
