@@ -28,10 +28,11 @@ TOUCH = 1e-9
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def objectives(z: Floats, tradeoffs: Tradeoffs, tables: Tables, out: Floats) -> None:
-    """Write the objectives (O,) of a plan (L,)."""
+def objectives(
+    z: Floats, forms: Floats, spend: Floats, base: Floats, tables: Tables, out: Floats
+) -> None:
+    """Write the objectives (O,) of a plan (L,), from their factors (O, K), (O,) and (O,)."""
     family, terms, starts, constant, knots = tables[0], tables[1], tables[2], tables[3], tables[4]
-    forms, spend, base = tradeoffs[5], tradeoffs[6], tradeoffs[7]
     n_kpis, n_lines = family.shape
     everyone, work = np.ones(n_lines, np.bool_), tables[9][0]
     total = 0.0
@@ -275,6 +276,48 @@ def _next(index: Ints, first: Ints, last: Ints) -> bool:
         index[j] = first[j]
         j -= 1
     return False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def level(grid: Floats, n_axes: int, step: float) -> None:
+    """Raise heights on a grid to what is attained with less of an objective.
+
+    A step back in one place is as high; a step on in all places is ``step`` lower.
+
+    Parameters
+    ----------
+    grid : (side ** n_axes,)
+        Heights, the first place outermost; raised.
+    """
+    side = round(len(grid) ** (1.0 / n_axes))
+    _step_back(grid, n_axes, side)
+    rows, behind = len(grid) // side, 0
+    index = np.zeros(n_axes, np.int64)
+    for axis in range(n_axes - 1):
+        behind = behind * side + 1
+    for row in range(rows):
+        inside, rest = True, row
+        for axis in range(n_axes - 2, -1, -1):
+            index[axis] = rest % side
+            rest //= side
+            inside &= index[axis] > 0
+        if inside:
+            at, last = grid[row * side : (row + 1) * side], grid[(row - behind) * side : (row - behind + 1) * side]
+            for i in range(1, side):
+                at[i] = max(at[i], last[i - 1] - step)
+    _step_back(grid, n_axes, side)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _step_back(grid: Floats, n_axes: int, side: int) -> None:
+    inner = len(grid)
+    for _ in range(n_axes):
+        outer, inner = len(grid) // inner, inner // side
+        for o in range(outer):
+            for i in range(side - 2, -1, -1):
+                at, ahead = (o * side + i) * inner, (o * side + i + 1) * inner
+                for j in range(inner):
+                    grid[at + j] = max(grid[at + j], grid[ahead + j])
 
 
 @njit(cache=True, nogil=True)

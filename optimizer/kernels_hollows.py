@@ -98,7 +98,7 @@ def _keep(z: Floats, w: int, tradeoffs: Tradeoffs, cells: Cells, found: Found, t
     """Remember a plan unless what is attained beside it is higher."""
     (_, half, low, _), (plans, values, count, weighted) = cells, found
     n, at = count[0], values[count[0]]
-    objectives(z, tradeoffs, tables, at)
+    objectives(z, tradeoffs[5], tradeoffs[6], tradeoffs[7], tables, at)
     side, cell = round(1.0 / half), 0
     for j in range(len(at) - 1):
         cell = cell * side + min(max(int((at[j] - at[-1] + 1.0) / (2.0 * half)), 0), side - 1)

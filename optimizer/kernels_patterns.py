@@ -125,19 +125,21 @@ def levels(span: Ints, budget: float, constants: Floats, peaks: Peaks, sums: Flo
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def split(span: Ints, w: int, budget: float, peaks: Peaks, sums: Floats, z: Floats) -> None:
-    """Write what lines spend (L,) at the price that bounds a weighted sum over a box best."""
+def splits(span: Ints, some: Ints, budget: float, peaks: Peaks, sums: Floats, z: Floats) -> None:
+    """Write what lines spend at the prices that bound a box best for ``some`` weights (S,): (S, L)."""
     prices, best, spent = peaks
-    n, at = prices.shape[1], 0
-    for p in range(n):
-        if sums[w * n + p] + prices[w, p] * budget < sums[w * n + at] + prices[w, at] * budget:
-            at = p
-    for line in range(len(z)):
-        top = span[0, line]
-        for part in range(span[0, line] + 1, span[1, line] + 1):
-            if best[line, part, w * n + at] > best[line, top, w * n + at]:
-                top = part
-        z[line] = spent[line, top, w * n + at]
+    n = prices.shape[1]
+    for i in range(len(some)):
+        w, at = some[i], 0
+        for p in range(n):
+            if sums[w * n + p] + prices[w, p] * budget < sums[w * n + at] + prices[w, at] * budget:
+                at = p
+        for line in range(z.shape[1]):
+            top = span[0, line]
+            for part in range(span[0, line] + 1, span[1, line] + 1):
+                if best[line, part, w * n + at] > best[line, top, w * n + at]:
+                    top = part
+            z[i, line] = spent[line, top, w * n + at]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

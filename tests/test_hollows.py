@@ -115,7 +115,7 @@ def test_blends_fall_short_by_no_more_than_is_said(seed: int, family: str, slope
         return np.array(effects).T @ forms.T
 
     values, out = objectives(plans), np.empty(2)
-    kernels_attained.objectives(plans[0], tradeoffs, tables.arrays(), out)
+    kernels_attained.objectives(plans[0], *tradeoffs[5:], tables.arrays(), out)
     np.testing.assert_allclose(out, values[0], rtol=1e-12, atol=1e-14)
     facets = np.array([[0, 1], [1, 2]])
     lowered = kernels_attained.blends(facets, plans, values, tradeoffs, tables.arrays())

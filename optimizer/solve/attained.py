@@ -60,7 +60,7 @@ class Attained:
         inside = (places[:, :-1] >= 0.0).all(axis=1)
         index = np.minimum(at[inside].astype(int), self.side)
         np.maximum.at(self.nodes, tuple(index.T), places[inside, -1])
-        self._level()
+        kernels.level(self.nodes.ravel(), self.n - 1, 2.0 / self.side)
         further = np.clip(np.ceil(at).astype(int), 0, self.side)
         beyond = (places[:, :-1] <= 1.0).all(axis=1)
         return np.asarray(beyond & (self.nodes[tuple(further.T)] > places[:, -1]))
@@ -129,20 +129,15 @@ class Attained:
         return start, heights
 
     def _level(self) -> None:
-        """Where more is attained of an objective, so is less: of the others a step back, of the last one down and
-        a step on in all places."""
-        step = 2.0 / self.side
+        """Where more is attained of an objective, so is less."""
         for grid in (self.nodes, self.means):
-            _step_back(grid)
-            ahead, behind = (slice(1, None),) * (grid.ndim - 1), (slice(None, -1),) * (grid.ndim - 1)
-            for i in range(1, len(grid)):
-                np.maximum(grid[i][ahead], grid[i - 1][behind] - step, out=grid[i][ahead])
-            _step_back(grid)
+            kernels.level(grid.ravel(), self.n - 1, 2.0 / self.side)
         np.maximum(self.means, self.nodes[(slice(1, None),) * (self.n - 1)], out=self.means)
 
     def cells(self, fine: int) -> Floats:
         """What is attained on average in cells of ``fine`` cells of the grid a side, from below: (C,)."""
-        return self._coarse(np.maximum(self.means, self.floors), fine)
+        alone = self.nodes[(slice(1, None),) * (self.n - 1)]
+        return self._coarse(np.maximum(np.maximum(self.means, alone), self.floors), fine)
 
     def lowest(self, fine: int) -> Floats:
         """The same where nothing is attained."""
@@ -169,13 +164,6 @@ def slanted(values: Floats) -> Floats:
 def floor(places: Floats) -> Floats:
     """Heights (...) below which some objective is below nothing, at places (..., O - 1) from -1 to 1."""
     return np.maximum(0.0, -places.min(axis=-1))
-
-
-def _step_back(grid: Floats) -> None:
-    """What is attained at a place is at those that have less of an objective."""
-    for axis in range(grid.ndim):
-        flipped = np.flip(grid, axis)
-        np.maximum.accumulate(flipped, axis=axis, out=flipped)
 
 
 def _corners(n: int) -> list[tuple[slice, ...]]:

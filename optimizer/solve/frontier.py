@@ -176,7 +176,7 @@ class _Search:
         self.solves += 1
         if isinstance(self.solver, SeparableSolver):
             z, bound = self.solver.split(weights, SOLVE_TOLERANCE)
-            return z, _objectives(self.problem, z[None])[0], bound
+            return z, self.solver.objectives(z), bound
         near = self.sandwich.z[int(np.argmax(np.array(self.sandwich.values) @ weights))]
         point = self._maximise(Goal(weights), SOLVE_TOLERANCE if self.concave else CLOSED * self.tolerance, near)
         return point.z, point.u, point.proof.bound

@@ -209,16 +209,19 @@ class Hollows:
 
     def _start(self, stop: Callable[[], bool]) -> None:
         """Take in plans like those that boxes are bounded by."""
-        starts, aims = [], []
-        for z, w in self.patterns.starts:
-            key = ((z[self._bending] > ON).tobytes(), w)
-            if key not in self._started:
-                self._started.add(key)
-                starts.append(z)
-                aims.append(w)
+        if not self.patterns.starts:
+            return
+        plans, aimed = (np.concatenate(part) for part in zip(*self.patterns.starts, strict=True))
         self.patterns.starts = []
-        if starts:
-            self._take(np.array(starts), np.array(aims), stop)
+        # One each for what is on and a weight.
+        on = np.packbits(plans[:, self._bending] > ON, axis=1)
+        new = []
+        for i, (key, w) in enumerate(zip(on, aimed.tolist(), strict=True)):
+            if (key.tobytes(), w) not in self._started:
+                self._started.add((key.tobytes(), w))
+                new.append(i)
+        if new:
+            self._take(plans[new], aimed[new], stop)
 
     def _take(self, plans: Floats, aimed: NDArray[np.int64], stop: Callable[[], bool]) -> None:
         """Bring plans (S, L) up to the budget, and move them to the local optima for weights (S,)."""

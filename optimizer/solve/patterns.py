@@ -77,7 +77,7 @@ class Patterns:
         planes[0], alive[0] = levels, True
         self._sums = np.empty(rows[2])
         # Plans to start from, and the weights that they are for.
-        self.starts: list[tuple[Floats, int]] = []
+        self.starts: list[tuple[Floats, Ints]] = []
         self._cuts: list[tuple[int, int]] = [(-1, 0)] * BOXES
         self._ends = ends
 
@@ -114,19 +114,35 @@ class Patterns:
         return ends
 
     def compile(self) -> None:
-        """Have all kernels compiled: call each with next to nothing to do."""
-        self.begin()
+        """Have all kernels compiled: call each once, with one weight where it is slow."""
+        self._write(1)
+        spans, _, alive, _, count = self.boxes
+        alive[1], spans[1] = False, 0
+        self.bound(1)
+        self._look(spans[1], np.empty(0, dtype=np.int64), 0, np.full(len(self.tradeoffs[0]), np.inf))
+        count[0] = 0
         self.cover()
+        count[0] = 1
 
     def begin(self) -> None:
         """Bound the box of all plans."""
-        solver = self.solver
-        kernels_patterns.write_peaks(
-            self._ends, PRICES, solver.budget, solver.exactly, self.tradeoffs, self.tables.arrays(), self.peaks
-        )
-        self._bound(0)
+        self._write(len(self.tradeoffs[0]))
+        self.bound(0)
 
-    def _bound(self, box: int) -> None:
+    def _write(self, weights: int) -> None:
+        """Write what lines come to at the first ``weights``."""
+        prices, best, spent = self.peaks
+        kernels_patterns.write_peaks(
+            self._ends,
+            PRICES,
+            self.solver.budget,
+            self.solver.exactly,
+            self.tradeoffs,
+            self.tables.arrays(),
+            (prices[:weights], best, spent),
+        )
+
+    def bound(self, box: int) -> None:
         """Bound a box, and remember where to cut it."""
         spans, planes, alive, _, _ = self.boxes
         budget, bounds = self.solver.budget, np.full(planes.shape[1], np.inf)
@@ -137,12 +153,15 @@ class Patterns:
         self._cuts[box] = (-1, 0)
         if worst < 0:
             return
-        for w in np.flatnonzero(wanted).tolist():
-            z = np.empty(spans.shape[2])
-            kernels_patterns.split(spans[box], w, budget, self.peaks, self._sums, z)
-            self.starts.append((z, w))
-        self._cuts[box] = kernels_patterns.line_to_cut(
-            spans[box],
+        self._cuts[box] = self._look(spans[box], np.flatnonzero(wanted), worst, bounds)
+
+    def _look(self, span: Ints, some: Ints, worst: int, bounds: Floats) -> tuple[int, int]:
+        """Note the plans by which a box (2, L) is bounded at ``some`` weights; return where to cut it for a cell."""
+        budget, z = self.solver.budget, np.empty((len(some), span.shape[1]))
+        kernels_patterns.splits(span, some, budget, self.peaks, self._sums, z)
+        self.starts.append((z, some))
+        return kernels_patterns.line_to_cut(
+            span,
             self.cells[0][worst],
             0.1 * self.near,
             budget,
@@ -171,7 +190,7 @@ class Patterns:
             spans[at, 1, line], spans[n, 0, line] = part, part + 1
             count[0] = n + 1
             for i in (n, at):
-                self._bound(i)
+                self.bound(i)
                 if not alive[i].any():
                     self._drop(i)
         return True

@@ -97,6 +97,14 @@ class SeparableSolver:
             MixedIntegerSolver(self.problem, self.seconds) if self.problem.curved else ConvexSolver(self.problem)
         )
 
+    def objectives(self, z: Floats) -> Floats:
+        """The objectives (O,) of a plan (L,), from the response tables."""
+        from ..kernels_attained import objectives
+
+        out = np.empty(len(self.constant))
+        objectives(z, self.forms, self.per_money, self.constant, self.tables.arrays(), out)
+        return out
+
     def split(self, weights: Floats, tolerance: float) -> tuple[Floats, float]:
         """Return the best split of the budget for a weighted sum of the objectives, (L,), and a proven bound.
 
