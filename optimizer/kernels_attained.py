@@ -106,21 +106,18 @@ def missed_by_blends(low: Floats, high: Floats, tradeoffs: Tradeoffs, tables: Ta
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def blends(facets: Ints, plans: Floats, values: Floats, tradeoffs: Tradeoffs, tables: Tables) -> Floats:
-    """What blends of O plans each attain at least: objectives less what is missed, (S, O, O)."""
-    n = facets.shape[1]
-    out, missed = np.empty((len(facets), n, n)), np.empty(n)
+def missed_by_facets(facets: Ints, plans: Floats, tradeoffs: Tradeoffs, tables: Tables) -> Floats:
+    """By how much blends of O plans each may fall short of the blend of their objectives, in any of them: (S,)."""
+    out, missed = np.empty(len(facets)), np.empty(facets.shape[1])
     low, high = np.empty(plans.shape[1]), np.empty(plans.shape[1])
     for i in range(len(facets)):
         for line in range(len(low)):
             low[line] = high[line] = plans[facets[i, 0], line]
-            for j in range(1, n):
+            for j in range(1, facets.shape[1]):
                 low[line] = min(low[line], plans[facets[i, j], line])
                 high[line] = max(high[line], plans[facets[i, j], line])
         missed_by_blends(low, high, tradeoffs, tables, missed)
-        for j in range(n):
-            for o in range(n):
-                out[i, j, o] = values[facets[i, j], o] - missed[o]
+        out[i] = missed.max()
     return out
 
 
@@ -147,95 +144,96 @@ def _invert(matrix: Floats) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def raster(corners: Floats, side: int, start: Ints, size: Ints, heights: Floats, means: Floats) -> None:
-    """Raise heights on a window of a grid over [0, 1] to what blends of plans attain.
+def raster(
+    corners: Floats, missed: Floats, side: int, start: Ints, size: Ints, heights: Floats, drops: Floats
+) -> None:
+    """Raise heights on a window of a grid over [0, 1] to those of blends of plans.
 
     Parameters
     ----------
     corners : (S, O, O)
-        Objectives of O plans each, whose blends attain at least what lies between them.
+        Places and heights of O plans each.
+    missed : (S,)
+        By how much their blends may fall short.
     side : int
-        Cells of the grid in each objective but the last.
+        Cells of the grid in each place.
     start, size : (O - 1,)
         The window's first node, and how many nodes it has.
-    heights : (product of size,)
-        The last objective at the window's nodes, the first objective outermost; replaced.
-    means : (product of size - 1,)
-        What is attained on average in cells that the blends of one set cover; replaced.
+    heights : (2, product of size)
+        Heights at the window's nodes, and heights less what is missed there, the first place outermost; raised.
+    drops : (product of size - 1,)
+        The most that is missed in a cell by any blends that may reach into it; raised.
     """
     n = corners.shape[2] - 1
     first, last, index = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    matrix, rise, drop = np.empty((n, 2 * n)), np.empty(n), np.empty(n + 1)
-    for simplex in corners:
-        base = simplex[n]
-        if not _window(simplex, side, start, size, 0, first, last) or not _shares(simplex, matrix):
+    matrix, rise = np.empty((n, 2 * n)), np.empty(n)
+    for s in range(len(corners)):
+        simplex, base = corners[s], corners[s, n]
+        flat_one = not _shares(simplex, matrix)
+        some = _window(simplex, side, start, size, 1, first, last)
+        if missed[s] > 0.0 and some:
+            _drop(simplex, missed[s], flat_one, matrix, side, start, size, first, last, index, drops)
+        if flat_one or not _window(simplex, side, start, size, 0, first, last):
             continue
         for j in range(n):
             rise[j], index[j] = simplex[j, n] - base[n], first[j]
-        # From a node to the end of its cell a share falls by no more than this, and the middle is so much higher.
-        drop[:], middle = 0.0, 0.0
-        for j in range(n):
-            total = 0.0
-            for i in range(n):
-                drop[i] -= min(matrix[i, n + j], 0.0) / side
-                total += matrix[i, n + j]
-                middle += 0.5 * matrix[i, n + j] * rise[i] / side
-            drop[n] += max(total, 0.0) / side
         while True:
-            inside, covered, left, height, flat, cell = True, True, 1.0, base[n], 0, 0
+            inside, left, height, flat = True, 1.0, base[n], 0
             for i in range(n):
                 share = 0.0
                 for j in range(n):
                     share += matrix[i, n + j] * (index[j] / side - base[j])
                 left -= share
                 inside &= share >= 0.0
-                covered &= share >= drop[i]
                 height += share * rise[i]
             if inside and left >= 0.0:
                 for j in range(n):
                     flat = flat * size[j] + index[j] - start[j]
-                    cell = cell * (size[j] - 1) + index[j] - start[j]
-                    covered &= index[j] - start[j] < size[j] - 1
-                heights[flat] = max(heights[flat], height)
-                if covered and left >= drop[n]:
-                    means[cell] = max(means[cell], height + middle)
+                heights[0, flat] = max(heights[0, flat], height)
+                heights[1, flat] = max(heights[1, flat], height - missed[s])
             if not _next(index, first, last):
                 break
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def touched(corners: Floats, side: int, start: Ints, size: Ints, cells: Flags) -> None:
-    """Mark the cells of a window, ``size`` less one a side, that blends of plans may reach into: see `raster`."""
-    n = corners.shape[2] - 1
-    first, last, index = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    matrix = np.empty((n, 2 * n))
-    for simplex in corners:
-        if not _window(simplex, side, start, size, 1, first, last):
-            continue
-        flat_one = not _shares(simplex, matrix)
+def _drop(
+    simplex: Floats,
+    missed: float,
+    flat_one: bool,
+    matrix: Floats,
+    side: int,
+    start: Ints,
+    size: Ints,
+    first: Ints,
+    last: Ints,
+    index: Ints,
+    drops: Floats,
+) -> None:
+    """Note what blends miss in the cells that they may reach into: see `raster`."""
+    n = len(first)
+    slack, sums = np.zeros(n + 1), np.zeros(n)
+    for i in range(n):
         for j in range(n):
-            index[j] = first[j]
-        while True:
-            inside, left, slack, flat = True, 1.0, 0.0, 0
-            for i in range(n):
-                # A share is at most what it is in the middle, and what it rises by from there to a corner.
-                share, rise = 0.0, 0.0
-                for j in range(n):
-                    share += matrix[i, n + j] * ((index[j] + 0.5) / side - simplex[n, j])
-                    rise += abs(matrix[i, n + j]) * 0.5 / side
-                left -= share
-                inside &= share + rise >= -TOUCH
+            slack[i] += abs(matrix[i, n + j]) * 0.5 / side
+            sums[j] += matrix[i, n + j]
+    for j in range(n):
+        slack[n] += abs(sums[j]) * 0.5 / side
+        index[j] = first[j]
+    while True:
+        inside, left, flat = True, 1.0, 0
+        for i in range(n):
+            # A share is at most what it is in the middle, and what it rises by from there to a corner.
+            share = 0.0
             for j in range(n):
-                total = 0.0
-                for i in range(n):
-                    total += matrix[i, n + j]
-                slack += abs(total) * 0.5 / side
-            if flat_one or (inside and left + slack >= -TOUCH):
-                for j in range(n):
-                    flat = flat * (size[j] - 1) + index[j] - start[j]
-                cells[flat] = True
-            if not _next(index, first, last):
-                break
+                share += matrix[i, n + j] * ((index[j] + 0.5) / side - simplex[n, j])
+            left -= share
+            inside &= share + slack[i] >= -TOUCH
+        if flat_one or (inside and left + slack[n] >= -TOUCH):
+            for j in range(n):
+                flat = flat * (size[j] - 1) + index[j] - start[j]
+            drops[flat] = max(drops[flat], missed)
+        if not _next(index, first, last):
+            break
 
 
 @njit(cache=True, inline="always", nogil=True, error_model="numpy")

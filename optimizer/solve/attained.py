@@ -75,11 +75,27 @@ class Attained:
         """Take in blends of plans (F, L) of the patches with new ones."""
         for key in self._changed:
             group = np.array(self._patches[key])
-            facets = group[upper_facets(slanted(values[group]))]
+            facets = upper_facets(slanted(values[group]))
             if len(facets):
-                self._facets[key] = facets, self._patch(facets, plans, values, tradeoffs, tables)
+                # Plans below their patch's hull add nothing to it.
+                group = group[np.unique(facets)]
+                self._patches[key] = group.tolist()
+            points = self._with_less(slanted(values[group]))
+            facets = upper_facets(points)
+            if len(facets):
+                own, corners = group[facets % len(group)], points[facets]
+                missed = kernels.missed_by_facets(own, plans, tradeoffs, tables)
+                self._raise(corners, missed)
+                real = (facets < len(group)).all(axis=1)
+                self._facets[key] = own[real], missed[real]
         self._changed = {}
         self._level()
+
+    def _with_less(self, points: Floats) -> Floats:
+        """Places and heights (N, O), and behind them those with a little less of each objective: (N * (O + 1), O)."""
+        less = 2.0 * LEAST_FACET / self.side
+        steps = np.vstack([np.zeros(self.n), slanted(-less * np.eye(self.n)) - slanted(np.zeros(self.n))])
+        return np.asarray((points[None] + steps[:, None]).reshape(-1, self.n))
 
     @property
     def facets(self) -> tuple[Ints, Floats]:
@@ -89,44 +105,21 @@ class Attained:
         facets, missed = zip(*self._facets.values(), strict=True)
         return np.concatenate(facets), np.concatenate(missed)
 
-    def _patch(
-        self, facets: Ints, plans: Floats, values: Floats, tradeoffs: kernels.Tradeoffs, tables: Tables
-    ) -> Floats:
-        """Raise what is attained to a patch; return by how much each facet's blends may fall short, (S,)."""
-        lowered = kernels.blends(facets, plans, values, tradeoffs, tables)
-        missed = values[facets[:, 0]] - lowered[:, 0]
-        most = missed.max(axis=1)
-        whole = most <= self.missed
-        self._raise(slanted(lowered[~whole]))
-        if whole.any():
-            # All lowered by the same, the hull stays concave.
-            corners = slanted(values[facets] - missed[whole].max(axis=0))
-            start, heights = self._raise(corners[whole])
-            size = np.array(heights.shape)
-            if size.min() > 1:
-                broken = np.zeros(size - 1, dtype=np.bool_)
-                kernels.touched(corners[~whole], self.side, start, size, broken.ravel())
-                mean = sum(heights[c] for c in _corners(self.n - 1)) / 2.0 ** (self.n - 1)
-                inner = tuple(slice(a, a + b - 1) for a, b in zip(start, size, strict=True))
-                np.maximum(self.means[inner], np.where(broken, 0.0, mean), out=self.means[inner])
-        return most
-
-    def _raise(self, corners: Floats) -> tuple[Ints, Floats]:
-        """Raise nodes to facets (S, O, O); return a window's first node, and the facets' heights in it alone."""
-        if not len(corners):
-            return np.zeros(self.n - 1, dtype=np.int64), np.empty((0,) * (self.n - 1))
+    def _raise(self, corners: Floats, missed: Floats) -> None:
+        """Raise what is attained to a patch's facets (S, O, O), less what is missed (S,)."""
         lowest, highest = corners[:, :, :-1].min(axis=(0, 1)), corners[:, :, :-1].max(axis=(0, 1))
         start = np.clip(np.floor(lowest * self.side), 0, self.side).astype(np.int64)
         size = np.clip(np.ceil(highest * self.side), 0, self.side).astype(np.int64) - start + 1
-        heights = np.full(np.maximum(size, 0), -np.inf)
-        if size.min() > 0:
-            means = np.zeros(np.maximum(size - 1, 0))
-            kernels.raster(corners, self.side, start, size, heights.ravel(), means.ravel())
-            window = tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))
-            np.maximum(self.nodes[window], heights, out=self.nodes[window])
-            inner = tuple(slice(a, a + b - 1) for a, b in zip(start, size, strict=True))
-            np.maximum(self.means[inner], means, out=self.means[inner])
-        return start, heights
+        if size.min() < 2:
+            return
+        heights, drops = np.full((2, *size), -np.inf), np.zeros(size - 1)
+        kernels.raster(corners, missed, self.side, start, size, heights.reshape(2, -1), drops.ravel())
+        window = tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))
+        np.maximum(self.nodes[window], heights[1], out=self.nodes[window])
+        # All of the hull is concave, and on average in a cell above the mean of its corners.
+        mean = sum(heights[0][c] for c in _corners(self.n - 1)) / 2.0 ** (self.n - 1) - drops
+        inner = tuple(slice(a, a + b - 1) for a, b in zip(start, size, strict=True))
+        np.maximum(self.means[inner], mean, out=self.means[inner])
 
     def _level(self) -> None:
         """Where more is attained of an objective, so is less."""

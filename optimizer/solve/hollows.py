@@ -184,13 +184,11 @@ class Hollows:
         n, lines = self.values.shape[1], self.z.shape[1]
         self.patterns.compile()
         self._climb(np.empty((0, lines)), np.empty(0, dtype=np.int64), np.empty((0, n)))
-        nodes = np.ones(n - 1, dtype=np.int64)
-        none = np.empty((0, n, n))
-        kernels_attained.blends(
-            np.empty((0, n), dtype=np.int64), self.z, self.values, self.tradeoffs, self.tables.arrays()
-        )
-        kernels_attained.raster(none, self.attained.side, 0 * nodes, nodes, np.empty(1), np.empty(0))
-        kernels_attained.touched(none, self.attained.side, 0 * nodes, nodes, np.empty(0, dtype=np.bool_))
+        facets = np.empty((0, n), dtype=np.int64)
+        kernels_attained.missed_by_facets(facets, self.z, self.tradeoffs, self.tables.arrays())
+        nodes, none, height = np.ones(n - 1, dtype=np.int64), np.empty((0, n, n)), np.empty((2, 1))
+        kernels_attained.raster(none, height[0, :0], self.attained.side, 0 * nodes, nodes, height, height[0, :0])
+        kernels_attained.level(np.ones(2 ** (n - 1)), n - 1, 1.0)
         kernels_attained.unbeaten(np.empty((0, n)))
 
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
