@@ -145,7 +145,14 @@ def _invert(matrix: Floats) -> bool:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def raster(
-    corners: Floats, missed: Floats, side: int, start: Ints, size: Ints, heights: Floats, drops: Floats
+    corners: Floats,
+    missed: Floats,
+    least: float,
+    side: int,
+    start: Ints,
+    size: Ints,
+    heights: Floats,
+    drops: Floats,
 ) -> None:
     """Raise heights on a window of a grid over [0, 1] to those of blends of plans.
 
@@ -155,6 +162,8 @@ def raster(
         Places and heights of O plans each.
     missed : (S,)
         By how much their blends may fall short.
+    least : float
+        As much or less is not noted in ``drops``.
     side : int
         Cells of the grid in each place.
     start, size : (O - 1,)
@@ -171,7 +180,7 @@ def raster(
         simplex, base = corners[s], corners[s, n]
         flat_one = not _shares(simplex, matrix)
         some = _window(simplex, side, start, size, 1, first, last)
-        if missed[s] > 0.0 and some:
+        if missed[s] > least and some:
             _drop(simplex, missed[s], flat_one, matrix, side, start, size, first, last, index, drops)
         if flat_one or not _window(simplex, side, start, size, 0, first, last):
             continue

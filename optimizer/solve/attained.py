@@ -13,6 +13,7 @@ is attained in a cell than at its far corner.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -38,7 +39,7 @@ class Attained:
     side : int
         Cells of the grid a side.
     missed : float
-        Facets whose blends may fall short by more are left out of their patch, and worth cutting.
+        Facets whose blends may fall short by more are worth cutting.
     """
 
     def __init__(self, n: int, side: int, missed: float) -> None:
@@ -71,9 +72,19 @@ class Attained:
             self._patches.setdefault(key, []).append(i)
             self._changed[key] = None
 
-    def blend(self, plans: Floats, values: Floats, tradeoffs: kernels.Tradeoffs, tables: Tables) -> None:
-        """Take in blends of plans (F, L) of the patches with new ones."""
-        for key in self._changed:
+    def blend(
+        self,
+        plans: Floats,
+        values: Floats,
+        tradeoffs: kernels.Tradeoffs,
+        tables: Tables,
+        stop: Callable[[], bool],
+    ) -> None:
+        """Take in blends of plans (F, L) of the patches with new ones, until ``stop`` says so."""
+        for key in list(self._changed):
+            if stop():
+                break
+            del self._changed[key]
             group = np.array(self._patches[key])
             facets = upper_facets(slanted(values[group]))
             if len(facets):
@@ -88,7 +99,6 @@ class Attained:
                 self._raise(corners, missed)
                 real = (facets < len(group)).all(axis=1)
                 self._facets[key] = own[real], missed[real]
-        self._changed = {}
         self._level()
 
     def _with_less(self, points: Floats) -> Floats:
@@ -112,8 +122,10 @@ class Attained:
         size = np.clip(np.ceil(highest * self.side), 0, self.side).astype(np.int64) - start + 1
         if size.min() < 2:
             return
-        heights, drops = np.full((2, *size), -np.inf), np.zeros(size - 1)
-        kernels.raster(corners, missed, self.side, start, size, heights.reshape(2, -1), drops.ravel())
+        # What next to all facets miss is taken off everywhere.
+        least = float(missed[missed <= self.missed].max(initial=0.0))
+        heights, drops = np.full((2, *size), -np.inf), np.full(size - 1, least)
+        kernels.raster(corners, missed, least, self.side, start, size, heights.reshape(2, -1), drops.ravel())
         window = tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))
         np.maximum(self.nodes[window], heights[1], out=self.nodes[window])
         # All of the hull is concave, and on average in a cell above the mean of its corners.

@@ -55,7 +55,7 @@ MOST_MEASURED = 3
 # However little time is left, a solve gets this many seconds.
 LEAST_SECONDS = 0.5
 # Where hollows follow, half-spaces close in to this share of the tolerance first.
-CLOSED_IN = 0.15
+CLOSED_IN = 0.2
 # And take no more than this share of the time.
 CLOSING = 0.3
 # A front keeps no more plans than this: of those in the same small cell one, the others are between them.

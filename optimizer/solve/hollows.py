@@ -27,24 +27,26 @@ Floats = NDArray[np.float64]
 
 # By number of objectives: steps of the grid of weights, weights tried next to each, cells a side, and steps of the
 # grid of attained heights in each cell.
-SIZES = {2: (64, 3, 512, 32), 3: (14, 7, 48, 16), 4: (8, 10, 20, 6), 5: (6, 12, 9, 4)}
+SIZES = {2: (64, 3, 512, 32), 3: (14, 7, 48, 6), 4: (8, 10, 32, 4), 5: (6, 12, 9, 4)}
 # Boxes are bounded at these weights too: steps of a grid of them, by number of objectives.
-FINER = {2: 200, 3: 30, 4: 13, 5: 8}
+FINER = {2: 200, 3: 30, 4: 10, 5: 8}
 # Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
 DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
-PLANS, CUTS, MOST_CUTS, SPREADS = 40_000, 32, 256, 8
+PLANS, SPREADS = 40_000, 1
+# Boxes cut between two looks for plans, which take longer where there are more objectives.
+CUTS = {2: 64, 3: 64, 4: 512, 5: 512}
 # A line that spends more than this, in money units, is on.
 ON = 1e-9
 # All choices of as many lines are tried between two plans.
 MOST_MIXED = 4
 # A box is done with in a cell where it is above what is attained by less than this share of the tolerance.
-NEAR = 0.3
+NEAR = 0.5
 # Over-estimates are refined, where curves are concave, to this share of that.
 FINE = 0.5
 # What a box may miss the budget by, as a share of it, before no split is in it.
 MISS = 1e-12
 # Plans in the middle of facets are taken in so many times over.
-REFINED, MOST_REFINED = 4, 2000
+REFINED, MOST_REFINED = 1, 2000
 # So many plans are moved between two looks at the clock.
 MOST_CLIMBS = 2000
 # As shares of that: what blends on a patch may miss, and how far a facet is above what is attained to be cut.
@@ -187,13 +189,14 @@ class Hollows:
         facets = np.empty((0, n), dtype=np.int64)
         kernels_attained.missed_by_facets(facets, self.z, self.tradeoffs, self.tables.arrays())
         nodes, none, height = np.ones(n - 1, dtype=np.int64), np.empty((0, n, n)), np.empty((2, 1))
-        kernels_attained.raster(none, height[0, :0], self.attained.side, 0 * nodes, nodes, height, height[0, :0])
+        side, nothing = self.attained.side, np.empty(0)
+        kernels_attained.raster(none, nothing, 0.0, side, 0 * nodes, nodes, height, nothing)
         kernels_attained.level(np.ones(2 ** (n - 1)), n - 1, 1.0)
         kernels_attained.unbeaten(np.empty((0, n)))
 
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
-        cuts, more = CUTS, True
+        cuts, more = CUTS[self.values.shape[1]], True
         self._mix(stop)
         self.patterns.begin()
         while True:
@@ -203,7 +206,6 @@ class Hollows:
             if self.gap <= tolerance or stop() or not more:
                 return
             more = self.patterns.cut(cuts, stop)
-            cuts = min(2 * cuts, MOST_CUTS)
 
     def _start(self, stop: Callable[[], bool]) -> None:
         """Take in plans like those that boxes are bounded by."""
@@ -308,14 +310,14 @@ class Hollows:
             self._climb(middles, self.found[3][edges[:, 0]], None)
             if len(self.z) == known:
                 return
-            self.attain()
+            self.attain(stop)
 
     def _spread(self, stop: Callable[[], bool]) -> None:
         """Look for more plans like those that are new, and take in what all attain."""
         neighbours, weighted = self.tradeoffs[4], self.found[3]
         for _ in range(SPREADS):
             new = self._seen
-            self.attain(blended=False)
+            self.attain()
             starts, aims = [], []
             for i in range(new, len(self.z)):
                 tried = self._tried.setdefault(self._key(i), np.zeros(len(neighbours), dtype=np.bool_))
@@ -332,7 +334,7 @@ class Hollows:
                     break
                 aimed = np.array(aims)[some]
                 self._climb(self.z[np.array(starts)[some]], aimed, self.tradeoffs[0][aimed])
-        self.attain()
+        self.attain(stop)
         self._refine(stop)
 
     def measure(self) -> None:
@@ -348,19 +350,19 @@ class Hollows:
         self._held.add(cell)
         return not known
 
-    def attain(self, blended: bool = True) -> None:
-        """Take in what new plans attain, alone and ``blended``."""
+    def attain(self, stop: Callable[[], bool] | None = None) -> None:
+        """Take in what new plans attain alone; where ``stop`` is given, blended too until it says so."""
         new = self._seen
         plans, values, count, weighted = self.found
         keep = new + np.flatnonzero(~self.attained.reach(self.values[new:]))
-        if not blended:
+        if stop is None:
             keep = np.array([i for i in keep if self._alone(int(i))], dtype=np.int64)
         count[0] = self._seen = new + len(keep)
         for part in (plans, values, weighted):
             part[new : self._seen] = part[keep]
         self.attained.take([self._key(i) for i in range(new, self._seen)], new)
-        if blended:
-            self.attained.blend(self.z, self.values, self.tradeoffs, self.tables.arrays())
+        if stop is not None:
+            self.attained.blend(self.z, self.values, self.tradeoffs, self.tables.arrays(), stop)
         self.cells[2][:] = self.attained.cells(self.fine)
 
 
