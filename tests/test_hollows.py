@@ -14,9 +14,10 @@ import optimizer as opt
 from optimizer import kernels_attained
 from optimizer.curves import FAMILIES
 from optimizer.front import non_dominated
+from optimizer.solve.attained import Attained
 from optimizer.solve.hollows import even_weights
 from optimizer.tables import ResponseTables
-from optimizer.volumes import dominated_volume
+from optimizer.volumes import dominated_volume, hull_volume, shadows
 
 
 def shaped(seed: int, n_lines: int, n_kpis: int, half: tuple[float, float] = (150.0, 500.0)) -> opt.Scenario:
@@ -118,46 +119,76 @@ def test_blends_fall_short_by_no_more_than_is_said(seed: int, family: str, slope
     kernels_attained.objectives(plans[0], *tradeoffs[5:], tables.arrays(), out)
     np.testing.assert_allclose(out, values[0], rtol=1e-12, atol=1e-14)
     facets = np.array([[0, 1], [1, 2]])
-    lowered = kernels_attained.blends(facets, plans, values, tradeoffs, tables.arrays())
+    missed = kernels_attained.missed_by_facets(facets, plans, tradeoffs, tables.arrays())
     shares = np.linspace(0.0, 1.0, 101)[:, None]
-    for facet, corners in zip(facets, lowered, strict=True):
+    for facet, short in zip(facets, missed, strict=True):
         a, b = plans[facet]
         real = objectives(a + shares * (b - a))
-        said = corners[0] + shares * (corners[1] - corners[0])
+        said = values[facet[0]] + shares * (values[facet[1]] - values[facet[0]]) - short
         assert np.all(real >= said - 1e-12 * (1.0 + np.abs(values).max()))
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
     rng = np.random.default_rng(n)
-    side, corners = 7, rng.uniform(-0.1, 1.1, (6, n, n))
+    side, corners, missed = 7, rng.uniform(-0.1, 1.1, (6, n, n)), rng.uniform(0.0, 0.2, 6)
     start, size = np.zeros(n - 1, dtype=np.int64), np.full(n - 1, side + 1)
-    heights, means = np.zeros((side + 1) ** (n - 1)), np.zeros(side ** (n - 1))
-    kernels_attained.raster(corners, side, start, size, heights, means)
+    heights, drops = np.full((2, (side + 1) ** (n - 1)), -np.inf), np.zeros(side ** (n - 1))
+    kernels_attained.raster(corners, missed, 0.0, side, start, size, heights, drops)
+    matrices = [np.vstack([simplex[:, :-1].T, np.ones(n)]) for simplex in corners]
     for index, node in enumerate(itertools.product(np.arange(side + 1) / side, repeat=n - 1)):
-        best = 0.0
-        for simplex in corners:
-            matrix = np.vstack([simplex[:, :-1].T, np.ones(n)])
+        best = [-np.inf, -np.inf]
+        for simplex, matrix, short in zip(corners, matrices, missed, strict=True):
             shares = np.linalg.solve(matrix, [*node, 1.0])
             if shares.min() >= 0.0:
-                best = max(best, float(shares @ simplex[:, -1]))
-        assert heights[index] == pytest.approx(best, abs=1e-9)
-    # A cell counts where all its corners are blends of one set, and those that any set reaches into are marked.
-    cells = np.zeros(side ** (n - 1), dtype=np.bool_)
-    kernels_attained.touched(corners, side, start, size, cells)
+                height = float(shares @ simplex[:, -1])
+                best = [max(best[0], height), max(best[1], height - short)]
+        np.testing.assert_allclose(heights[:, index], best, atol=1e-9)
+    # In each cell no less is noted than what any set that reaches into it may miss.
     for index, cell in enumerate(itertools.product(range(side), repeat=n - 1)):
-        ends = np.array(list(itertools.product((0, 1), repeat=n - 1)))
-        best, reached = 0.0, False
-        rng_in = np.random.default_rng(index).random((20, n - 1))
-        for simplex in corners:
-            matrix = np.vstack([simplex[:, :-1].T, np.ones(n)])
-            shares = [np.linalg.solve(matrix, [*((cell + c) / side), 1.0]) for c in ends]
-            if np.min(shares) >= 0.0:
-                best = max(best, float(np.mean(shares, axis=0) @ simplex[:, -1]))
-            inner = [np.linalg.solve(matrix, [*((cell + c) / side), 1.0]) for c in rng_in]
-            reached |= bool((np.array(inner).min(axis=1) >= 0.0).any())
-        assert means[index] == pytest.approx(best, abs=1e-9)
-        assert cells[index] or not reached
+        points = (cell + np.random.default_rng(index).random((20, n - 1))) / side
+        for matrix, short in zip(matrices, missed, strict=True):
+            shares = np.linalg.solve(matrix, np.column_stack([points, np.ones(20)]).T)
+            if (shares.min(axis=0) >= 0.0).any():
+                assert drops[index] >= short
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_levels_are_what_is_attained_with_less_of_an_objective(n: int) -> None:
+    rng = np.random.default_rng(n)
+    side, step = 6, 0.1
+    grid = rng.uniform(0.0, 1.0, (side,) * (n - 1))
+    wanted = np.full_like(grid, -np.inf)
+    for at in np.ndindex(*grid.shape):
+        for other in np.ndindex(*grid.shape):
+            # A place is reached from another by going on in all places, then back in some.
+            on = max(0, max(a - b for a, b in zip(at, other, strict=True)))
+            if all(b + on < side for b in other):
+                wanted[at] = max(wanted[at], grid[other] - on * step)
+    found = grid.copy()
+    kernels_attained.level(found.ravel(), n - 1, step)
+    assert np.all(found <= np.maximum(wanted, grid) + 1e-12)
+    np.testing.assert_allclose(found, np.maximum(wanted, found), atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_what_is_attained_is_no_more_than_plans_and_their_blends_dominate(n: int) -> None:
+    rng = np.random.default_rng(n)
+    # Plans on a sphere: all can be blended and nothing is missed.
+    values = np.abs(rng.normal(size=(40, n)))
+    values *= 0.8 / np.linalg.norm(values, axis=1, keepdims=True)
+    exact = hull_volume(shadows(values))
+    for side in (24, 96):
+        attained = Attained(n, side, 1.0)
+        attained.reach(values)
+        attained.take([b""] * len(values), 0)
+        terms = naive_tables.make_terms(rng, 1, 1, 1, ["none"], (1.0, 1.0), history=False)
+        tables = ResponseTables(terms, np.zeros(1), np.ones(1))
+        forms, zeros = np.zeros((n, 1)), np.zeros(n)
+        tradeoffs = (np.eye(n), forms, zeros, zeros, np.zeros((n, 1), dtype=np.int64), forms, zeros, zeros)
+        attained.blend(np.zeros((len(values), 1)), values, tradeoffs, tables.arrays(), lambda: False)
+        volume = 2.0 ** (n - 1) * float((attained.cells(4) - attained.lowest(4)).mean())
+        assert exact * (1.0 - 3.0 / side) <= volume <= exact * (1.0 + 1e-9)
 
 
 def test_unbeaten_rows_are_those_no_other_row_beats() -> None:

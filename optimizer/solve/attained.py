@@ -12,6 +12,7 @@ is attained in a cell than at its far corner.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
@@ -46,8 +47,7 @@ class Attained:
         self.n, self.side, self.missed = n, side, missed
         self.nodes = np.full((side + 1,) * (n - 1), -1.0)
         self.means = np.full((side,) * (n - 1), -1.0)
-        ends = np.linspace(-1.0, 1.0, side + 1)
-        floors = floor(np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1))
+        floors = floor(side, n)
         # The floor bends upwards: on average over a cell it is no higher than this.
         self.floors = sum(floors[c] for c in _corners(n - 1)) / 2.0 ** (n - 1)
         self._patches: dict[bytes, list[int]] = {}
@@ -166,9 +166,10 @@ def slanted(values: Floats) -> Floats:
     return np.concatenate([0.5 * (values[..., :-1] - values[..., -1:] + 1.0), values[..., -1:]], axis=-1)
 
 
-def floor(places: Floats) -> Floats:
-    """Heights (...) below which some objective is below nothing, at places (..., O - 1) from -1 to 1."""
-    return np.maximum(0.0, -places.min(axis=-1))
+def floor(side: int, n: int) -> Floats:
+    """Heights below which some objective is below nothing, at the nodes of a grid of ``side`` cells a side."""
+    places = np.linspace(-1.0, 1.0, side + 1)
+    return np.maximum(0.0, -functools.reduce(np.minimum.outer, [places] * (n - 1)))
 
 
 def _corners(n: int) -> list[tuple[slice, ...]]:

@@ -35,6 +35,8 @@ DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
 PLANS, SPREADS = 40_000, 1
 # Boxes cut between two looks for plans, which take longer where there are more objectives.
 CUTS = {2: 64, 3: 64, 4: 512, 5: 512}
+# Plans of a box taken in as they are.
+AS_THEY_ARE = 8
 # A line that spends more than this, in money units, is on.
 ON = 1e-9
 # All choices of as many lines are tried between two plans.
@@ -103,7 +105,8 @@ class Hollows:
         ends = np.linspace(-1.0, 1.0, self.side + 1)
         nodes = np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1)
         inner = nodes[(slice(None, -1),) * (n - 1)].reshape(-1, n - 1)
-        centres, floors = inner + 1.0 / self.side, floor(nodes)
+        centres, floors = inner + 1.0 / self.side, floor(self.side, n)
+        lowest = np.maximum(0.0, -centres.min(axis=1))
         around = [tuple(slice(i, i + self.side) for i in c) for c in itertools.product((0, 1), repeat=n - 1)]
         # The first objective is the lowest bit of a corner's number.
         corners = np.stack(
@@ -115,10 +118,10 @@ class Hollows:
         left = np.full(floors.shape, np.inf)
         for w, level in zip(slanted_weights[:known], levels[:known], strict=True):
             np.minimum(left, level - nodes @ w[:-1], out=left)
-        self._hull = np.maximum(np.mean([left[c] for c in around], axis=0).ravel(), floor(centres))
+        self._hull = np.maximum(np.mean([left[c] for c in around], axis=0).ravel(), lowest)
         # Heights are over places: so much of them the front is seen over.
         self._width = 2.0 ** (n - 1)
-        seen = self._width * float(np.mean(self._hull > floor(centres)))
+        seen = self._width * float(np.mean(self._hull > lowest))
         self._near = NEAR * tolerance * sandwich.bound / seen
         self.attained = Attained(n, self.side * self.fine, MISSED * self._near)
         self._lowest = self.attained.lowest(self.fine)
@@ -211,6 +214,9 @@ class Hollows:
         """Take in plans like those that boxes are bounded by."""
         if not self.patterns.starts:
             return
+        # Where curves bend upwards plans of a box are best as they are: those of a few weights of each.
+        some = [(z[:: len(z) // AS_THEY_ARE + 1], w[:: len(w) // AS_THEY_ARE + 1]) for z, w in self.patterns.starts]
+        self._take(*(np.concatenate(part) for part in zip(*some, strict=True)), False, stop)
         plans, aimed = (np.concatenate(part) for part in zip(*self.patterns.starts, strict=True))
         self.patterns.starts = []
         # One each for what is on and a weight.
@@ -221,10 +227,10 @@ class Hollows:
                 self._started.add((key.tobytes(), w))
                 new.append(i)
         if new:
-            self._take(plans[new], aimed[new], stop)
+            self._take(plans[new], aimed[new], True, stop)
 
-    def _take(self, plans: Floats, aimed: NDArray[np.int64], stop: Callable[[], bool]) -> None:
-        """Bring plans (S, L) up to the budget, and move them to the local optima for weights (S,)."""
+    def _take(self, plans: Floats, aimed: NDArray[np.int64], moved: bool, stop: Callable[[], bool]) -> None:
+        """Bring plans (S, L) up to the budget, and where ``moved`` to the local optima for weights (S,)."""
         # With none of the lines on there is nothing to bring up to the budget.
         some = plans.sum(axis=1) > 0
         plans, aimed = plans[some], aimed[some]
@@ -234,7 +240,7 @@ class Hollows:
         for some in np.array_split(kept, len(kept) // MOST_CLIMBS + 1):
             if stop():
                 return
-            self._climb(plans[some], aimed[some], self.tradeoffs[0][aimed[some]])
+            self._climb(plans[some], aimed[some], self.tradeoffs[0][aimed[some]] if moved else None)
 
     def _mix(self, stop: Callable[[], bool]) -> None:
         """Look between neighbours on the hull: at blends, and at plans with some of the lines on that one has.
@@ -261,7 +267,7 @@ class Hollows:
                 starts += [z, z]
                 aims += [self.found[3][i] for i in pair]
         if starts:
-            self._take(np.array(starts), np.array(aims), stop)
+            self._take(np.array(starts), np.array(aims), True, stop)
 
     def _climb(self, starts: Floats, aims: NDArray[np.int64], weights: Floats | None) -> None:
         """Take in plans (S, L), moved to the local optima for weights (S, O), or as they are."""

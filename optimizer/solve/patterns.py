@@ -7,6 +7,7 @@ cut at the line that lowers them most in the cell where they are furthest above 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -23,12 +24,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BOXES = 4000
-# Lines whose curves bend are cut into this many parts, from the first bend to the last.
-PARTS = 5
+# Lines whose curves bend are cut into parts from the first bend to the last: so many of all lines together, but no
+# fewer and no more than these of each.
+ALL_PARTS, LEAST_PARTS, MOST_PARTS = 100, 5, 24
 # Grid points of a line: so many from its first bend, each as much further on.
 POINTS, FINEST = 13, 110
-# Prices of money tried at each weight, beside the best there: shares of that.
-PRICES = np.array([-0.3, -0.18, -0.1, -0.045, 0.0, 0.045, 0.1, 0.2, 0.35])
+# Prices of money tried at each weight: they differ from the best there by up to this factor's logarithm over the
+# number of lines, in steps of about so much. The fewer lines, the more it matters that one is off.
+REACH, STEP, MOST_STEPS = 7.0, 0.085, 30
 # Bends at once are taken to be a little apart.
 SPREAD = 1.2
 
@@ -63,8 +66,12 @@ class Patterns:
         lines, n_weights = len(problem.lower), len(levels)
         self.tables = ResponseTables(solver.tables.terms, problem.lower, problem.upper, POINTS)
         ends = self._parts()
-        rows = (lines, ends.shape[1], n_weights * len(PRICES))
-        self.peaks: kernels_patterns.Peaks = (np.empty((n_weights, len(PRICES))), np.empty(rows), np.empty(rows))
+        steps = math.ceil(REACH / lines / STEP - 1e-9)
+        shares = np.linspace(-1.0, 1.0, 2 * min(steps, MOST_STEPS) + 1)
+        self._prices = np.expm1(np.sign(shares) * np.abs(shares) ** 1.5 * REACH / lines)
+        n_prices = len(shares)
+        rows = (lines, ends.shape[1], n_weights * n_prices)
+        self.peaks: kernels_patterns.Peaks = (np.empty((n_weights, n_prices)), np.empty(rows), np.empty(rows))
         self.boxes: kernels.Boxes = (
             np.zeros((BOXES, 2, lines), dtype=np.int64),
             np.empty((BOXES, n_weights)),
@@ -86,7 +93,8 @@ class Patterns:
         problem, terms = self.solver.problem, self.solver.tables.terms
         n_kpis, n_lines = terms.family.shape
         table = terms.table
-        cuts = np.full((n_lines, PARTS - 1), np.nan)
+        n_parts = min(max(ALL_PARTS // n_lines, LEAST_PARTS), MOST_PARTS)
+        cuts = np.full((n_lines, n_parts - 1), np.nan)
         points = np.full((n_lines, FINEST), np.nan)
         for line in range(n_lines):
             bends: list[float] = []
@@ -98,19 +106,19 @@ class Patterns:
             if not inside:
                 continue
             first, last = min(inside) / SPREAD, max(inside) * SPREAD
-            cuts[line] = np.geomspace(first, last, PARTS - 1)
+            cuts[line] = np.geomspace(first, last, n_parts - 1)
             points[line] = np.geomspace(0.5 * first, problem.upper[line], FINEST)
-        while self.tables.grid.shape[1] < POINTS + PARTS + FINEST + 4:
+        while self.tables.grid.shape[1] < POINTS + n_parts + FINEST + 4:
             self.tables.grow()
         for column in (*cuts.T, *points.T):
             self.tables.insert(np.ascontiguousarray(column))
-        ends = np.empty((n_lines, PARTS + 1), dtype=np.int64)
+        ends = np.empty((n_lines, n_parts + 1), dtype=np.int64)
         for line in range(n_lines):
             grid, n = self.tables.grid[line], int(self.tables.count[line])
             at = [0 if np.isnan(c) else int(place(grid, n, c)) for c in cuts[line]]
             inner = sorted({a for a in at if 0 < a < n - 1})
             # Parts that are none come last.
-            ends[line] = [0, *inner, *[n - 1] * (PARTS - len(inner))]
+            ends[line] = [0, *inner, *[n - 1] * (n_parts - len(inner))]
         return ends
 
     def compile(self) -> None:
@@ -134,7 +142,7 @@ class Patterns:
         prices, best, spent = self.peaks
         kernels_patterns.write_peaks(
             self._ends,
-            PRICES,
+            self._prices,
             self.solver.budget,
             self.solver.exactly,
             self.tradeoffs,
