@@ -34,6 +34,8 @@ Found = tuple[Floats, Floats, Ints, Ints]
 
 # Plans whose first and last objectives differ by less are one.
 SAME = 1e-5
+# Plans are kept that have this much less than nothing of an objective.
+BEYOND = 0.05
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -102,7 +104,8 @@ def _keep(z: Floats, w: int, tradeoffs: Tradeoffs, cells: Cells, found: Found, t
     side, cell = round(1.0 / half), 0
     for j in range(len(at) - 1):
         cell = cell * side + min(max(int((at[j] - at[-1] + 1.0) / (2.0 * half)), 0), side - 1)
-    if at[-1] < low[cell] - half:
+    # Plans a little beyond the scale are not on the front, but blends of them with others are.
+    if at[-1] < low[cell] - (half if at.min() >= 0.0 else BEYOND):
         return
     for i in range(n):
         if abs(values[i, 0] - at[0]) < SAME and abs(values[i, -1] - at[-1]) < SAME:

@@ -126,20 +126,41 @@ def levels(span: Ints, budget: float, constants: Floats, peaks: Peaks, sums: Flo
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def splits(span: Ints, some: Ints, budget: float, peaks: Peaks, sums: Floats, z: Floats) -> None:
-    """Write what lines spend at the prices that bound a box best for ``some`` weights (S,): (S, L)."""
-    prices, best, spent = peaks
-    n = prices.shape[1]
+    """Write plans of a box for ``some`` weights (S,): (S, L).
+
+    What lines spend at the price that bounds the box best is more or less than the budget, and the other way round
+    at the price beside it: blends of the two spend it all where there are such.
+    """
+    prices = peaks[0]
+    n, other = prices.shape[1], np.empty(z.shape[1])
     for i in range(len(some)):
         w, at = some[i], 0
         for p in range(n):
             if sums[w * n + p] + prices[w, p] * budget < sums[w * n + at] + prices[w, at] * budget:
                 at = p
-        for line in range(z.shape[1]):
-            top = span[0, line]
-            for part in range(span[0, line] + 1, span[1, line] + 1):
-                if best[line, part, w * n + at] > best[line, top, w * n + at]:
-                    top = part
-            z[i, line] = spent[line, top, w * n + at]
+        total = _spend(span, w * n + at, peaks, z[i])
+        beside = at + 1 if total > budget else at - 1
+        if total == budget or beside < 0 or beside == n:
+            continue
+        total_beside = _spend(span, w * n + beside, peaks, other)
+        if (total - budget) * (total_beside - budget) < 0.0:
+            share = (budget - total) / (total_beside - total)
+            for line in range(len(other)):
+                z[i, line] += share * (other[line] - z[i, line])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _spend(span: Ints, wp: int, peaks: Peaks, z: Floats) -> float:
+    """Write what lines of a box spend at a weight and price; return the sum."""
+    best, spent, total = peaks[1], peaks[2], 0.0
+    for line in range(len(z)):
+        top = span[0, line]
+        for part in range(span[0, line] + 1, span[1, line] + 1):
+            if best[line, part, wp] > best[line, top, wp]:
+                top = part
+        z[line] = spent[line, top, wp]
+        total += z[line]
+    return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
