@@ -106,7 +106,11 @@ class Patterns:
             if not inside:
                 continue
             first, last = min(inside) / SPREAD, max(inside) * SPREAD
-            cuts[line] = np.geomspace(first, last, n_parts - 1)
+            # With few parts what is below the first bend is one; it is as good as off.
+            below = (n_parts - LEAST_PARTS) // 2
+            low = problem.lower[line]
+            cuts[line, :below] = low + (first - low) * np.arange(1, below + 1) / (below + 1)
+            cuts[line, below:] = np.geomspace(first, last, n_parts - 1 - below)
             points[line] = np.geomspace(0.5 * first, problem.upper[line], FINEST)
         while self.tables.grid.shape[1] < POINTS + n_parts + FINEST + 4:
             self.tables.grow()
