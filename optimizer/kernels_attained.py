@@ -28,9 +28,7 @@ TOUCH = 1e-9
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def objectives(
-    z: Floats, forms: Floats, spend: Floats, base: Floats, tables: Tables, out: Floats
-) -> None:
+def objectives(z: Floats, forms: Floats, spend: Floats, base: Floats, tables: Tables, out: Floats) -> None:
     """Write the objectives (O,) of a plan (L,), from their factors (O, K), (O,) and (O,)."""
     family, terms, starts, constant, knots = tables[0], tables[1], tables[2], tables[3], tables[4]
     n_kpis, n_lines = family.shape
@@ -300,7 +298,7 @@ def level(grid: Floats, n_axes: int, step: float) -> None:
     _step_back(grid, n_axes, side)
     rows, behind = len(grid) // side, 0
     index = np.zeros(n_axes, np.int64)
-    for axis in range(n_axes - 1):
+    for _ in range(n_axes - 1):
         behind = behind * side + 1
     for row in range(rows):
         inside, rest = True, row

@@ -2,8 +2,8 @@
 
 Each line's range is cut into parts, so that where its curves are S-shaped it is off in some and on in others. At a
 price of money the best of each part is known once and for all: at any price, a weighted sum over a box is at most
-the budget's worth and, for each line, the best of the parts that the box has, less what it spends. A box is bounded
-at all weights by adding rows up, and what cutting it would do is seen before it is cut (strong branching).
+the budget's worth and, for each line, the best of the parts that the box has, less what it spends. A box is then
+bounded at all weights by adding rows up, and what cutting it would do is seen before it is cut (strong branching).
 
 Shapes: L lines, M parts, W weights, P prices, C cells, O objectives.
 """

@@ -26,7 +26,7 @@ def cover(weights: Floats, centres: Floats, half: float, done: Floats, levels: F
         for corner in range(2**n):
             # The first objective is the lowest bit.
             end = centre + half * np.array([1.0 if (corner >> j) & 1 else -1.0 for j in range(n)])
-            highest = max(done[cell, corner], 0.0)
+            highest = done[cell, corner]
             for box in np.flatnonzero(alive[:, cell]):
                 which = lowest(weights, levels[box], centre)[1]
                 highest = max(highest, (levels[box, which] - weights[which, :-1] @ end) / weights[which, -1])

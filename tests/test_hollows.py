@@ -62,7 +62,7 @@ def test_real_plans_lie_between_what_is_attained_and_the_bound(
     seed: int, n_lines: int, n_kpis: int, steps: int
 ) -> None:
     scenario = shaped(seed, n_lines, n_kpis)
-    front = opt.frontier(scenario, tolerance=0.02, time_limit=2.0)
+    front = opt.frontier(scenario, tolerance=0.02, time_limit=2.0 if n_kpis < 4 else 4.0)
     certificate = front.certificate
     plans = every_split(n_lines, steps)
     kpis = opt.simulate(scenario, plans).groupby(level="plan").mean()[list(scenario.objectives)]
@@ -158,17 +158,17 @@ def test_levels_are_what_is_attained_with_less_of_an_objective(n: int) -> None:
     rng = np.random.default_rng(n)
     side, step = 6, 0.1
     grid = rng.uniform(0.0, 1.0, (side,) * (n - 1))
-    wanted = np.full_like(grid, -np.inf)
+    least, most = np.full_like(grid, -np.inf), np.full_like(grid, -np.inf)
     for at in np.ndindex(*grid.shape):
         for other in np.ndindex(*grid.shape):
-            # A place is reached from another by going on in all places, then back in some.
+            # A place is reached from another by going on in all places, then back in some: where that is on the
+            # grid at least.
             on = max(0, max(a - b for a, b in zip(at, other, strict=True)))
+            most[at] = max(most[at], grid[other] - on * step)
             if all(b + on < side for b in other):
-                wanted[at] = max(wanted[at], grid[other] - on * step)
-    found = grid.copy()
-    kernels_attained.level(found.ravel(), n - 1, step)
-    assert np.all(found <= np.maximum(wanted, grid) + 1e-12)
-    np.testing.assert_allclose(found, np.maximum(wanted, found), atol=1e-12)
+                least[at] = max(least[at], grid[other] - on * step)
+    kernels_attained.level(grid.ravel(), n - 1, step)
+    assert np.all((least - 1e-12 <= grid) & (grid <= most + 1e-12))
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from test_hollows import shaped
 
-from optimizer import kernels_hollows
 from optimizer.solve.hollows import Hollows
 from optimizer.solve.problem import Problem
 from optimizer.solve.routes import frozen
@@ -36,30 +35,34 @@ def hollows(request: pytest.FixtureRequest) -> Hollows:
 
 
 def test_planes_of_a_box_are_above_all_its_plans_and_cells_are_done_with_rightly(hollows: Hollows) -> None:
-    ranges, levels, own, alive, excess, _ = hollows.boxes
-    for half in (1.0, 0.4):
-        ranges[0] = hollows.tables.grid[:, 0], [hollows._grid_point(line, half) for line in range(3)]
-        levels[0], own[0], alive[0] = np.inf, False, True
-        hollows.cells[2][:] = 0.3
-        hollows._bound(0)
-        plans = naive_hollows.splits(*ranges[0], hollows.solver.budget, 40)
-        assert len(plans)
-        values = objectives(hollows.solver.problem, plans)
-        weights = hollows.tradeoffs[0]
-        reached = (values @ weights.T).max(axis=0)
-        assert own[0].any()
-        assert np.all(levels[0] >= reached - 1e-9)
+    patterns, low = hollows.patterns, hollows.cells[2]
+    spans, levels, alive, excess, _ = patterns.boxes
+    patterns.begin()
+    most, weights = spans[0, 1].copy(), patterns.tradeoffs[0]
+    rng = np.random.default_rng(0)
+    low[:] = np.maximum(low, 0.3)
+    for first, last in [(0 * most, most), *np.sort(rng.integers(0, most + 1, (20, 2, 3)), axis=1)]:
+        spans[0], levels[0], alive[0] = (first, last), np.inf, True
+        lines = np.arange(3)
+        ends = (patterns.tables.grid[lines, patterns.ends[lines, at]] for at in (first, last + 1))
+        plans = naive_hollows.splits(*ends, hollows.solver.budget, 30)
+        patterns.bound(0)
+        if len(plans):
+            values = objectives(hollows.solver.problem, plans)
+            assert np.all(levels[0] >= (values @ hollows.tradeoffs[0].T).max(axis=0) - 1e-9)
         total = 0.0
         for cell, centre in enumerate(hollows.cells[0]):
-            above = naive_hollows.lowest(weights, levels[0], centre)[0] - max(hollows.cells[2][cell], 0.0)
-            assert alive[0, cell] or above <= hollows._near + 1e-12
+            above = naive_hollows.lowest(weights, levels[0], centre)[0] - low[cell]
+            assert alive[0, cell] == (above > hollows._near)
             total += above * alive[0, cell]
-        # What was seen at the last look: planes have only come down since.
-        assert excess[0] >= total - 1e-9
+        assert excess[0] == pytest.approx(total)
+        # The line to cut has parts to cut it between.
+        line, part = patterns._cuts[0]
+        assert line < 0 or first[line] <= part < last[line]
 
 
 def test_climbing_keeps_the_budget_and_loses_nothing(hollows: Hollows) -> None:
-    hollows.cells[2][:] = 0.0
+    hollows.cells[2][:] = hollows._lowest
     problem, budget = hollows.solver.problem, hollows.solver.budget
     rng = np.random.default_rng(1)
     # Beside the plan that is best for even weights, so that most are in the measured box.
@@ -86,14 +89,13 @@ def test_climbing_keeps_the_budget_and_loses_nothing(hollows: Hollows) -> None:
 
 def test_the_cover_is_the_highest_of_the_boxes_lowest_planes(hollows: Hollows) -> None:
     rng = np.random.default_rng(2)
-    weights, (centres, half, _, corners) = hollows.tradeoffs[0], hollows.cells
+    weights, (centres, half, _, corners) = hollows.patterns.tradeoffs[0], hollows.cells
     corners[:] = rng.uniform(-0.2, 0.3, corners.shape)
-    hollows.boxes[5][0] = 3
-    hollows.boxes[1][:3] = rng.uniform(0.2, 1.0, (3, len(weights)))
-    hollows.boxes[3][:3] = rng.random((3, len(centres))) < 0.5
+    _, levels, alive, _, count = hollows.patterns.boxes
+    count[0] = 3
+    levels[:3] = rng.uniform(0.2, 1.0, (3, len(weights)))
+    alive[:3] = rng.random((3, len(centres))) < 0.5
     some = rng.choice(len(centres), 40, replace=False)
-    found = kernels_hollows.cover(hollows.tradeoffs, hollows.cells, hollows.boxes)[some]
-    wanted = naive_hollows.cover(
-        weights, centres[some], half, corners[some], hollows.boxes[1][:3], hollows.boxes[3][:3][:, some]
-    )
+    found = hollows.patterns.cover()[some]
+    wanted = naive_hollows.cover(weights, centres[some], half, corners[some], levels[:3], alive[:3][:, some])
     np.testing.assert_allclose(found, wanted, atol=1e-12)

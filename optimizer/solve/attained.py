@@ -49,7 +49,7 @@ class Attained:
         self.means = np.full((side,) * (n - 1), -1.0)
         floors = floor(side, n)
         # The floor bends upwards: on average over a cell it is no higher than this.
-        self.floors = sum(floors[c] for c in _corners(n - 1)) / 2.0 ** (n - 1)
+        self.floors: Floats = np.mean([floors[c] for c in _corners(n - 1)], axis=0)
         self._patches: dict[bytes, list[int]] = {}
         self._changed: dict[bytes, None] = {}
         self._facets: dict[bytes, tuple[Ints, Floats]] = {}
@@ -102,7 +102,7 @@ class Attained:
         self._level()
 
     def _with_less(self, points: Floats) -> Floats:
-        """Places and heights (N, O), and behind them those with a little less of each objective: (N * (O + 1), O)."""
+        """Places and heights (N, O), and behind them those with less of each objective: (N * (O + 1), O)."""
         less = 2.0 * LEAST_FACET / self.side
         steps = np.vstack([np.zeros(self.n), slanted(-less * np.eye(self.n)) - slanted(np.zeros(self.n))])
         return np.asarray((points[None] + steps[:, None]).reshape(-1, self.n))

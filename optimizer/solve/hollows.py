@@ -33,8 +33,8 @@ FINER = {2: 200, 3: 30, 4: 10, 5: 8}
 # Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
 DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
 PLANS, SPREADS = 40_000, 1
-# Boxes cut between two looks for plans, which take longer where there are more objectives.
-CUTS = {2: 64, 3: 64, 4: 512, 5: 512}
+# Boxes cut between two looks for plans: at first, and at most.
+CUTS, MOST_CUTS = 64, 512
 # Plans of a box taken in as they are.
 AS_THEY_ARE = 8
 # A line that spends more than this, in money units, is on.
@@ -110,7 +110,10 @@ class Hollows:
         around = [tuple(slice(i, i + self.side) for i in c) for c in itertools.product((0, 1), repeat=n - 1)]
         # The first objective is the lowest bit of a corner's number.
         corners = np.stack(
-            [floors[tuple(slice((c >> j) & 1, ((c >> j) & 1) + self.side) for j in range(n - 1))].ravel() for c in range(2 ** (n - 1))],
+            [
+                floors[tuple(slice((c >> j) & 1, ((c >> j) & 1) + self.side) for j in range(n - 1))].ravel()
+                for c in range(2 ** (n - 1))
+            ],
             axis=1,
         )
         slanted_weights = np.column_stack([weights[:, :-1], weights.sum(axis=1)])
@@ -127,9 +130,7 @@ class Hollows:
         self._lowest = self.attained.lowest(self.fine)
         self.cells: kernels.Cells = (centres, 1.0 / self.side, self._lowest.copy(), corners)
         lines = len(problem.lower)
-        self.patterns = Patterns(
-            solver, (slanted_weights, *self.tradeoffs[1:]), levels, self.cells, self._near
-        )
+        self.patterns = Patterns(solver, (slanted_weights, *self.tradeoffs[1:]), levels, self.cells, self._near)
         self.tables = self.patterns.tables
         self.found: kernels.Found = (
             np.empty((PLANS, lines)),
@@ -199,7 +200,7 @@ class Hollows:
 
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
-        cuts, more = CUTS[self.values.shape[1]], True
+        cuts, more = CUTS, True
         self._mix(stop)
         self.patterns.begin()
         while True:
@@ -209,14 +210,18 @@ class Hollows:
             if self.gap <= tolerance or stop() or not more:
                 return
             more = self.patterns.cut(cuts, stop)
+            cuts = min(2 * cuts, MOST_CUTS)
 
     def _start(self, stop: Callable[[], bool]) -> None:
         """Take in plans like those that boxes are bounded by."""
         if not self.patterns.starts:
             return
         # Where curves bend upwards plans of a box are best as they are: those of a few weights of each.
-        some = [(z[:: len(z) // AS_THEY_ARE + 1], w[:: len(w) // AS_THEY_ARE + 1]) for z, w in self.patterns.starts]
-        self._take(*(np.concatenate(part) for part in zip(*some, strict=True)), False, stop)
+        some = [
+            (z[:: len(z) // AS_THEY_ARE + 1], w[:: len(w) // AS_THEY_ARE + 1]) for z, w in self.patterns.starts
+        ]
+        plans, aimed = (np.concatenate(part) for part in zip(*some, strict=True))
+        self._take(plans, aimed, False, stop)
         plans, aimed = (np.concatenate(part) for part in zip(*self.patterns.starts, strict=True))
         self.patterns.starts = []
         # One each for what is on and a weight.

@@ -86,7 +86,7 @@ class Patterns:
         # Plans to start from, and the weights that they are for.
         self.starts: list[tuple[Floats, Ints]] = []
         self._cuts: list[tuple[int, int]] = [(-1, 0)] * BOXES
-        self._ends = ends
+        self.ends = ends
 
     def _parts(self) -> Ints:
         """Cut lines' ranges into parts; return the grid points at their ends, (L, M + 1)."""
@@ -145,7 +145,7 @@ class Patterns:
         """Write what lines come to at the first ``weights``."""
         prices, best, spent = self.peaks
         kernels_patterns.write_peaks(
-            self._ends,
+            self.ends,
             self._prices,
             self.solver.budget,
             self.solver.exactly,
@@ -156,7 +156,7 @@ class Patterns:
 
     def bound(self, box: int) -> None:
         """Bound a box, and remember where to cut it."""
-        spans, planes, alive, _, _ = self.boxes
+        spans, planes = self.boxes[:2]
         budget, bounds = self.solver.budget, np.full(planes.shape[1], np.inf)
         kernels_patterns.levels(spans[box], budget, self.tradeoffs[3], self.peaks, self._sums, bounds)
         np.minimum(planes[box], bounds, out=planes[box])
@@ -168,7 +168,7 @@ class Patterns:
         self._cuts[box] = self._look(spans[box], np.flatnonzero(wanted), worst, bounds)
 
     def _look(self, span: Ints, some: Ints, worst: int, bounds: Floats) -> tuple[int, int]:
-        """Note the plans by which a box (2, L) is bounded at ``some`` weights; return where to cut it for a cell."""
+        """Note the plans that bound a box (2, L) at ``some`` weights; return where to cut it for a cell."""
         budget, z = self.solver.budget, np.empty((len(some), span.shape[1]))
         kernels_patterns.splits(span, some, budget, self.peaks, self._sums, z)
         self.starts.append((z, some))
