@@ -2,7 +2,7 @@
 
 Weighted sums find the plans on a front's hull and prove half-spaces around it; between two of them that differ in
 which S-shaped lines are on, the front is hollow. Branch and bound over lines' ranges, for all weights at once
-(`kernels_hollows`), bounds what is in there and finds plans on the way. What these attain is more than the plans
+(`patterns`), bounds what is in there and finds plans on the way. What these attain is more than the plans
 alone: plans with the same lines on can be blended, and where curves are concave a blend is worth at least the
 blended objectives; where they are not, what it may fall short by is bounded and taken off.
 """
