@@ -1,11 +1,9 @@
 """Fronts that are not convex, closed by branch and bound on the lines' ranges for all trade-offs at once (numba).
 
-A box gives each line a range. Over a box the best weighted sum of the objectives is bounded by the sum of the
-lines' concave over-estimates (`kernels_split`), so every weight gives a plane that no plan of the box is above.
-The scale is cut into cells in all objectives but the last; in a cell a box is bounded by the plane that is lowest
-in its middle, and it is done with where that is next to what plans are known to attain. Boxes are cut at the line
-that keeps them from real in the cell where they are furthest above (bound sets: Ehrgott & Gandibleux, Comput.
-Oper. Res. 34, 2007).
+A box gives each line a range. Every weight gives a plane that no plan of the box is above (`kernels_patterns`). The
+scale, seen along the diagonal (`attained`), is cut into cells; in a cell a box is bounded by the plane that is lowest
+in its middle, and it is done with where that is next to what plans are known to attain (bound sets: Ehrgott &
+Gandibleux, Comput. Oper. Res. 34, 2007).
 
 Shapes: L lines, K KPIs, O objectives, W weights, B boxes, C cells, F plans.
 """
