@@ -1,6 +1,6 @@
 """Fronts that are not convex, closed by branch and bound on the lines' ranges for all trade-offs at once (numba).
 
-A box gives each line a range. Every weight gives a plane that no plan of the box is above (`kernels_patterns`). The
+A box gives each line a range. Each weight gives a plane that no plan of the box is above (`kernels_patterns`). The
 scale, seen along the diagonal (`attained`), is cut into cells; in a cell a box is bounded by the plane that is
 lowest in its middle, and it is done with where that is next to what plans are known to attain (Ehrgott &
 Gandibleux, Comput. Oper. Res. 34, 2007).
