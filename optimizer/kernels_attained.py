@@ -185,21 +185,37 @@ def raster(
         for j in range(n):
             rise[j], index[j] = simplex[j, n] - base[n], first[j]
         while True:
-            inside, left, height, flat = True, 1.0, base[n], 0
+            # Along the last place shares and heights are straight: a row of nodes at a time.
+            low, high, left, less = float(first[n - 1]), float(last[n - 1]), 1.0, 0.0
+            height, slope, row = base[n], 0.0, 0
             for i in range(n):
-                share = 0.0
-                for j in range(n):
+                share, rate = -matrix[i, 2 * n - 1] * base[n - 1], matrix[i, 2 * n - 1] / side
+                for j in range(n - 1):
                     share += matrix[i, n + j] * (index[j] / side - base[j])
-                left -= share
-                inside &= share >= 0.0
-                height += share * rise[i]
-            if inside and left >= 0.0:
-                for j in range(n):
-                    flat = flat * size[j] + index[j] - start[j]
-                heights[0, flat] = max(heights[0, flat], height)
-                heights[1, flat] = max(heights[1, flat], height - missed[s])
-            if not _next(index, first, last):
+                left, less = left - share, less - rate
+                height, slope = height + share * rise[i], slope + rate * rise[i]
+                low, high = _above_0(share, rate, low, high)
+            low, high = _above_0(left, less, low, high)
+            for j in range(n - 1):
+                row = row * size[j] + index[j] - start[j]
+            for at in range(int(np.ceil(low)), int(np.floor(high)) + 1):
+                flat, here = row * size[n - 1] + at - start[n - 1], height + at * slope
+                heights[0, flat] = max(heights[0, flat], here)
+                heights[1, flat] = max(heights[1, flat], here - missed[s])
+            if not _next(index[: n - 1], first, last):
                 break
+
+
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
+def _above_0(value: float, rate: float, low: float, high: float) -> tuple[float, float]:
+    """Cut a range to where ``value + rate * place >= 0``; it ends before it begins where that is nowhere."""
+    if rate > 0.0:
+        low = max(low, min(-value / rate, high + 1.0))
+    elif rate < 0.0:
+        high = min(high, max(-value / rate, low - 1.0))
+    elif value < 0.0:
+        high = low - 1.0
+    return low, high
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -227,19 +243,24 @@ def _drop(
         slack[n] += abs(sums[j]) * 0.5 / side
         index[j] = first[j]
     while True:
-        inside, left, flat = True, 1.0, 0
+        low, high, left, less, row = float(first[n - 1]), float(last[n - 1]), 1.0, 0.0, 0
         for i in range(n):
-            # A share is at most what it is in the middle, and what it rises by from there to a corner.
-            share = 0.0
-            for j in range(n):
+            # A share is at most what it is in the middle of a cell, and what it rises by from there to a corner.
+            share = matrix[i, 2 * n - 1] * (0.5 / side - simplex[n, n - 1])
+            rate = matrix[i, 2 * n - 1] / side
+            for j in range(n - 1):
                 share += matrix[i, n + j] * ((index[j] + 0.5) / side - simplex[n, j])
-            left -= share
-            inside &= share + slack[i] >= -TOUCH
-        if flat_one or (inside and left + slack[n] >= -TOUCH):
-            for j in range(n):
-                flat = flat * (size[j] - 1) + index[j] - start[j]
+            left, less = left - share, less - rate
+            if not flat_one:
+                low, high = _above_0(share + slack[i] + TOUCH, rate, low, high)
+        if not flat_one:
+            low, high = _above_0(left + slack[n] + TOUCH, less, low, high)
+        for j in range(n - 1):
+            row = row * (size[j] - 1) + index[j] - start[j]
+        for at in range(int(np.ceil(low)), int(np.floor(high)) + 1):
+            flat = row * (size[n - 1] - 1) + at - start[n - 1]
             drops[flat] = max(drops[flat], missed)
-        if not _next(index, first, last):
+        if not _next(index[: n - 1], first, last):
             break
 
 

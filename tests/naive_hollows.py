@@ -11,8 +11,8 @@ Floats = np.ndarray
 
 def lowest(weights: Floats, levels: Floats, at: Floats) -> tuple[float, int]:
     """The lowest plane ``weights @ y <= levels`` above a point of all objectives but the last, and which it is."""
-    heights = [(level - w[:-1] @ at) / w[-1] for w, level in zip(weights, levels, strict=True)]
-    return min(heights), int(np.argmin(heights))
+    heights = (levels - weights[:, :-1] @ at) / weights[:, -1]
+    return float(heights.min()), int(np.argmin(heights))
 
 
 def cover(weights: Floats, centres: Floats, half: float, done: Floats, levels: Floats, alive: Floats) -> Floats:
