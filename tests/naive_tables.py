@@ -119,7 +119,7 @@ def make_terms(
         np.ascontiguousarray(np.stack([rate, offset, second, weight, bend, steepest])),
         np.concatenate([[0], np.cumsum(counts)]),
         constant,
-        np.ascontiguousarray(knots),
+        np.array(knots),
     )
 
 
