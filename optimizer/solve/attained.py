@@ -56,6 +56,8 @@ class Attained:
 
     def reach(self, values: Floats) -> NDArray[np.bool_]:
         """Take in objectives (N, O) of plans alone; tell which are below what is attained a cell further on."""
+        if not len(values):
+            return np.zeros(0, dtype=np.bool_)
         places = slanted(values)
         at = places[:, :-1] * self.side
         inside = (places[:, :-1] >= 0.0).all(axis=1)
@@ -81,6 +83,8 @@ class Attained:
         stop: Callable[[], bool],
     ) -> None:
         """Take in blends of plans (F, L) of the patches with new ones, until ``stop`` says so."""
+        if not self._changed:
+            return
         for key in list(self._changed):
             if stop():
                 break

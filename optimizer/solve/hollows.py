@@ -33,8 +33,8 @@ FINER = {2: 200, 3: 30, 4: 10, 5: 8}
 # Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
 DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
 PLANS, SPREADS = 40_000, 1
-# Boxes cut between two looks for plans: at first, and at most.
-CUTS, MOST_CUTS = 64, 512
+# Boxes cut before the first look for plans, and between two looks: at first, and at most.
+FIRST, CUTS, MOST_CUTS = 6, 32, 512
 # Plans of a box taken in as they are.
 AS_THEY_ARE = 8
 # A line that spends more than this, in money units, is on.
@@ -200,9 +200,12 @@ class Hollows:
 
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
-        cuts, more = CUTS, True
+        cuts = CUTS
         self._mix(stop)
         self.patterns.begin()
+        # Boxes show where plans are that weighted sums do not find: a few before the first look for more.
+        self._start(stop)
+        more = self.patterns.cut(FIRST, stop)
         while True:
             self._start(stop)
             self._spread(stop)
