@@ -140,6 +140,8 @@ class _Search:
         self.concave = not problem.curved and problem.scenario.polyhedron.switches is None
         self.solves = 0
         self.z: list[Floats] = []
+        # Their objectives, where all are known.
+        self.values: Floats | None = None
         self.zones: Zones | None = None
         self.hollows: Hollows | None = None
         self.hypervolume, self.bound = 0.0, 1.0
@@ -233,7 +235,7 @@ class _Search:
             if (
                 self.hollows is None
                 or self.ended
-                or self.gap <= self.tolerance
+                or self.hollows.gap <= self.tolerance
                 or len(self.hollows.z) > MOST_ZONED
             ):
                 return
@@ -281,7 +283,8 @@ class _Search:
             plans = self.hollows.picked(MOST_PLANS)
             self.z = list(plans)
             # Where cells are coarse, plans alone may dominate more than what was measured by them.
-            alone = dominated_volume(np.minimum(_objectives(self.problem, plans), 1.0))
+            self.values = _objectives(self.problem, plans)
+            alone = dominated_volume(np.minimum(self.values, 1.0))
             self.hypervolume = max(self.hypervolume, alone)
             return
         if self.zones is None:
@@ -327,7 +330,8 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     plans = np.vstack([spend, scenario.current])
     values = kpi_means(scenario, simulator.outcomes(plans), plans)
     kpis = np.column_stack([values[name] for name in names])
-    keep = non_dominated(np.round(_objectives(search.problem, np.array(search.z)), 9))
+    known = _objectives(search.problem, np.array(search.z)) if search.values is None else search.values
+    keep = non_dominated(np.round(known, 9))
     columns = [*names, *[f"spend {line}" for line in scenario.lines]]
     points = pd.DataFrame(np.hstack([kpis[:-1], spend])[keep], columns=columns)
     points = points.sort_values(names, ignore_index=True)
