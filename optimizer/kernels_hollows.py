@@ -37,10 +37,8 @@ BEYOND = 0.05
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _lowest(
-    box: int, cell: int, but: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes
-) -> tuple[int, float]:
-    """The plane, of all ``but`` some (W,), that is lowest in the middle of a cell, and its height there."""
+def _lowest(box: int, cell: int, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> tuple[int, float]:
+    """The plane that is lowest in the middle of a cell, and its height there."""
     weights, planes, centres = tradeoffs[0], boxes[1], cells[0]
     n = weights.shape[1] - 1
     which, height = 0, np.inf
@@ -49,7 +47,7 @@ def _lowest(
         for j in range(n):
             level -= weights[w, j] * centres[cell, j]
         level /= weights[w, n]
-        if level < height and not but[w]:
+        if level < height:
             which, height = w, level
     return which, height
 
@@ -72,14 +70,14 @@ def where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cell
     """The cell where a box is furthest above what is attained, -1 if it is nowhere; cells where it is not are done
     with. Written are its planes that are lowest in a cell, (W,), and how far above it is in all."""
     _, _, alive, excess, _ = boxes
-    low, none = cells[2], np.zeros(len(wanted), np.bool_)
+    low = cells[2]
     for w in range(len(wanted)):
         wanted[w] = False
     total, worst, furthest = 0.0, -1, 0.0
     for cell in range(len(low)):
         if not alive[box, cell]:
             continue
-        which, height = _lowest(box, cell, none, tradeoffs, cells, boxes)
+        which, height = _lowest(box, cell, tradeoffs, cells, boxes)
         above = height - low[cell]
         if above <= near:
             alive[box, cell] = False
@@ -158,12 +156,12 @@ def cover(tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> Floats:
     """
     centres, half, low, corners = cells
     alive, count = boxes[2], boxes[4]
-    reached, none = corners.copy(), np.zeros(len(tradeoffs[0]), np.bool_)
+    reached = corners.copy()
     sofar = (centres, half, low, reached)
     for box in range(count[0]):
         for cell in range(len(low)):
             if alive[box, cell]:
-                which, height = _lowest(box, cell, none, tradeoffs, cells, boxes)
+                which, height = _lowest(box, cell, tradeoffs, cells, boxes)
                 bury(cell, which, height, tradeoffs, sofar)
     out = np.zeros(len(low))
     for cell in range(len(low)):

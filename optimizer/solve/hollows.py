@@ -32,7 +32,7 @@ SIZES = {2: (64, 3, 512, 32), 3: (14, 7, 48, 6), 4: (8, 10, 32, 4), 5: (6, 12, 9
 FINER = {2: 200, 3: 30, 4: 10, 5: 8}
 # Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
 DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
-PLANS, SPREADS = 40_000, 1
+PLANS = 40_000
 # Boxes cut before the first look for plans, and between two looks: at first, and at most.
 FIRST, CUTS, MOST_CUTS = 6, 32, 512
 # Plans of a box taken in as they are.
@@ -47,8 +47,8 @@ NEAR = 0.5
 FINE = 0.5
 # What a box may miss the budget by, as a share of it, before no split is in it.
 MISS = 1e-12
-# Plans in the middle of facets are taken in so many times over.
-REFINED, MOST_REFINED = 1, 2000
+# Of plans in the middle of facets so many are taken in at once.
+MOST_REFINED = 2000
 # So many plans are moved between two looks at the clock.
 MOST_CLIMBS = 2000
 # As shares of that: what blends on a patch may miss, and how far a facet is above what is attained to be cut.
@@ -299,55 +299,52 @@ class Hollows:
 
     def _refine(self, stop: Callable[[], bool]) -> None:
         """Take in plans in the middle of facets that are above what is attained, best for the facets' weights."""
-        for _ in range(REFINED):
-            self.measure()
-            if self.gap <= self.tolerance or stop():
-                return
-            facets, missed = self.attained.facets
-            corners = self.values[facets]
-            above = self.attained.above(corners.mean(axis=1))
-            wide = np.ptp(corners, axis=1).max(axis=1) > LEAST_FACET / self.attained.side
-            coarse = missed > self.attained.missed
-            worth = np.flatnonzero(wide & (above > np.where(coarse, RAISED, -RAISED) * self._near))
-            worth = worth[np.argsort(-above[worth] - coarse[worth], kind="stable")][:MOST_REFINED]
-            if not len(worth) or len(self.z) + 2 * len(worth) > PLANS:
-                return
-            facets, corners = facets[worth], corners[worth]
-            pairs = np.array(list(itertools.combinations(range(facets.shape[1]), 2)))
-            plans = self.z[facets]
-            long = np.linalg.norm(plans[:, pairs[:, 0]] - plans[:, pairs[:, 1]], axis=2).argmax(axis=1)
-            edges = np.sort(np.take_along_axis(facets, pairs[long], axis=1), axis=1)
-            edges, first = np.unique(edges, axis=0, return_index=True)
-            known = len(self.z)
-            middles = self.z[edges].mean(axis=1)
-            self._climb(middles, self.found[3][edges[:, 0]], _normals(corners[first]))
-            self._climb(middles, self.found[3][edges[:, 0]], None)
-            if len(self.z) == known:
-                return
-            self.attain(stop)
+        self.measure()
+        if self.gap <= self.tolerance or stop():
+            return
+        facets, missed = self.attained.facets
+        corners = self.values[facets]
+        above = self.attained.above(corners.mean(axis=1))
+        wide = np.ptp(corners, axis=1).max(axis=1) > LEAST_FACET / self.attained.side
+        coarse = missed > self.attained.missed
+        worth = np.flatnonzero(wide & (above > np.where(coarse, RAISED, -RAISED) * self._near))
+        worth = worth[np.argsort(-above[worth] - coarse[worth], kind="stable")][:MOST_REFINED]
+        if not len(worth) or len(self.z) + 2 * len(worth) > PLANS:
+            return
+        facets, corners = facets[worth], corners[worth]
+        pairs = np.array(list(itertools.combinations(range(facets.shape[1]), 2)))
+        plans = self.z[facets]
+        long = np.linalg.norm(plans[:, pairs[:, 0]] - plans[:, pairs[:, 1]], axis=2).argmax(axis=1)
+        edges = np.sort(np.take_along_axis(facets, pairs[long], axis=1), axis=1)
+        edges, first = np.unique(edges, axis=0, return_index=True)
+        known = len(self.z)
+        middles = self.z[edges].mean(axis=1)
+        self._climb(middles, self.found[3][edges[:, 0]], _normals(corners[first]))
+        self._climb(middles, self.found[3][edges[:, 0]], None)
+        if len(self.z) == known:
+            return
+        self.attain(stop)
 
     def _spread(self, stop: Callable[[], bool]) -> None:
         """Look for more plans like those that are new, and take in what all attain."""
-        neighbours, weighted = self.tradeoffs[4], self.found[3]
-        for _ in range(SPREADS):
-            new = self._seen
-            self.attain()
-            starts, aims = [], []
-            for i in range(new, len(self.z)):
-                tried = self._tried.setdefault(self._key(i), np.zeros(len(neighbours), dtype=np.bool_))
-                # The first neighbour is the plan's own weight.
-                aim = neighbours[weighted[i], 1:]
-                aim = aim[~tried[aim]]
-                tried[aim] = True
-                starts += [i] * len(aim)
-                aims += aim.tolist()
-            if not starts or len(self.z) + len(starts) > PLANS:
+        neighbours, weighted, new = self.tradeoffs[4], self.found[3], self._seen
+        self.attain()
+        starts, aims = [], []
+        for i in range(new, len(self.z)):
+            tried = self._tried.setdefault(self._key(i), np.zeros(len(neighbours), dtype=np.bool_))
+            # The first neighbour is the plan's own weight.
+            aim = neighbours[weighted[i], 1:]
+            aim = aim[~tried[aim]]
+            tried[aim] = True
+            starts += [i] * len(aim)
+            aims += aim.tolist()
+        if len(self.z) + len(starts) > PLANS:
+            starts = []
+        for some in np.array_split(np.arange(len(starts)), len(starts) // MOST_CLIMBS + 1):
+            if not len(some) or stop():
                 break
-            for some in np.array_split(np.arange(len(starts)), len(starts) // MOST_CLIMBS + 1):
-                if stop():
-                    break
-                aimed = np.array(aims)[some]
-                self._climb(self.z[np.array(starts)[some]], aimed, self.tradeoffs[0][aimed])
+            aimed = np.array(aims)[some]
+            self._climb(self.z[np.array(starts)[some]], aimed, self.tradeoffs[0][aimed])
         self.attain(stop)
         self._refine(stop)
 
