@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from ruamel.yaml import YAML
 
 import optimizer
 from optimizer import ResponseModel, Scenario
@@ -143,6 +144,13 @@ def make_model(
         "period": "week",
     }
     return ResponseModel(**(parts | fields))
+
+
+def write_yaml(data: Mapping[str, Any], path: Path) -> Path:
+    """Write a scenario's plain data to a file; return it."""
+    with path.open("w", encoding="utf-8") as stream:
+        YAML(pure=True).dump(data, stream)
+    return path
 
 
 def scenario_on_file(
