@@ -7,21 +7,18 @@ spent between two dates: the last quarter, which is today's split, by line withi
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import arviz as az
-import pandas as pd
 from meridian.analysis.optimizer import BudgetOptimizer
 from meridian.data.data_frame_input_data_builder import DataFrameInputDataBuilder
 from meridian.model.model import Meridian
 from meridian.model.spec import ModelSpec
+from peer_files import processor, read, write
 
 CHAINS, ADAPTED, BURNT, DRAWN = 2, 500, 250, 500
 WATCHED = ("alpha_m", "ec_m", "beta_m", "sigma", "knot_values")
@@ -29,16 +26,11 @@ WATCHED = ("alpha_m", "ec_m", "beta_m", "sigma", "knot_values")
 UNITS = 10_000.0
 
 
-def processor() -> float:
-    """Processor seconds so far."""
-    return sum(os.times()[:4])
-
-
 def main(folder: Path) -> None:
     """Fit the world of a folder, let the package's optimiser split the budget, and write the plan."""
     began = processor()
-    task = json.loads((folder / "task.json").read_text())
-    history = pd.read_csv(folder / "history.csv").rename(columns={"week": "time"})
+    task, history = read(folder)
+    history = history.rename(columns={"week": "time"})
     # A line that never changed is refused; it is to be left out, and so keeps its money.
     lines = [name for name in task["today"] if (history[name] != history[name][0]).any()]
     history["kpi"] = history.pop("y") * UNITS
@@ -61,23 +53,16 @@ def main(folder: Path) -> None:
         )
         .optimized_data.spend
     )
-    found = model.inference_data
-    watched = [name for name in WATCHED if name in found.posterior]
-    out = {
-        "seed": task["seed"],
-        "task": task["hash"],
-        "peer": "meridian",
-        "version": version("google-meridian"),
-        "plan": task["today"] | {name: float(plan.sel(channel=name)) for name in lines},
-        "r-hat": float(az.rhat(found, var_names=watched).to_array().max()),
-        "divergences": int(found.sample_stats.diverging.sum()),
-        "draws": CHAINS * DRAWN,
-        "fit seconds": fitted - began,
-        "plan seconds": processor() - fitted,
-    }
-    part = folder / ".meridian.json.part"
-    part.write_text(json.dumps(out, indent=1))
-    part.replace(folder / "meridian.json")
+    spent = task["today"] | {name: float(plan.sel(channel=name)) for name in lines}
+    write(
+        folder,
+        task,
+        "google-meridian",
+        spent,
+        model.inference_data,
+        WATCHED,
+        (fitted - began, processor() - fitted),
+    )
 
 
 if __name__ == "__main__":

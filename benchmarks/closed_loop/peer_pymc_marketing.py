@@ -7,16 +7,13 @@ effects by shares of spend, two yearly waves and a trend. It reads ``task.json``
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
-import arviz as az
 import numpy as np
 import pandas as pd
+from peer_files import processor, read, write
 from pymc_extras.prior import Prior
 from pymc_marketing.mmm import GeometricAdstock, LogisticSaturation
 from pymc_marketing.mmm.multidimensional import MMM, MultiDimensionalBudgetOptimizerWrapper
@@ -25,17 +22,12 @@ CHAINS, TUNED, DRAWN = 2, 500, 500
 WATCHED = ("adstock_alpha", "saturation_lam", "saturation_beta", "intercept_contribution", "y_sigma")
 
 
-def processor() -> float:
-    """Processor seconds so far, those of compilers that it started included."""
-    return sum(os.times()[:4])
-
-
 def main(folder: Path) -> None:
     """Fit the world of a folder, let the package's optimiser split the budget, and write the plan."""
     began = processor()
-    task = json.loads((folder / "task.json").read_text())
+    task, history = read(folder)
     lines, periods = list(task["today"]), task["periods"]
-    history = pd.read_csv(folder / "history.csv", parse_dates=["week"])
+    history["week"] = pd.to_datetime(history["week"])
     history["trend"] = np.arange(len(history), dtype=float)
     spend = history[lines].sum()
     prior = {
@@ -80,22 +72,8 @@ def main(folder: Path) -> None:
         budget=task["budget"] / periods,
         budget_bounds={name: (low / periods, high / periods) for name, (low, high) in task["limits"].items()},
     )
-    watched = [name for name in WATCHED if name in found.posterior]
-    out = {
-        "seed": task["seed"],
-        "task": task["hash"],
-        "peer": "pymc-marketing",
-        "version": version("pymc-marketing"),
-        "plan": {name: float(plan.sel(channel=name)) * periods for name in lines},
-        "r-hat": float(az.rhat(found, var_names=watched).to_array().max()),
-        "divergences": int(found.sample_stats.diverging.sum()),
-        "draws": CHAINS * DRAWN,
-        "fit seconds": fitted - began,
-        "plan seconds": processor() - fitted,
-    }
-    part = folder / ".pymc-marketing.json.part"
-    part.write_text(json.dumps(out, indent=1))
-    part.replace(folder / "pymc-marketing.json")
+    spent = {name: float(plan.sel(channel=name)) * periods for name in lines}
+    write(folder, task, "pymc-marketing", spent, found, WATCHED, (fitted - began, processor() - fitted))
 
 
 if __name__ == "__main__":
