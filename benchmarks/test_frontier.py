@@ -30,9 +30,9 @@ LINES, BUDGET, PERIODS = 20, 1000.0, 13
 POPULATION, GENERATIONS, SUMS = 100, 200, 91
 ROUNDS, PIECES = 3, 24
 SEEDS = range(3)
-# Where curves are S-shaped the search is stopped after so many seconds: for four KPIs the gap does not come down
-# to the tolerance in a time worth waiting.
-SECONDS = {2: 120.0, 3: 30.0, 4: 60.0}
+# Where curves are S-shaped the search is stopped after so many seconds. Of four KPIs most fronts take half a minute,
+# and some ten times as long.
+SECONDS = {2: 120.0, 3: 30.0, 4: 600.0}
 Floats = np.ndarray
 
 
@@ -226,8 +226,6 @@ def test_fronts(kpis: int, tolerance: float, shaped: bool, seed: int) -> None:
     for name in ("NSGA-II", "NSGA-III", "SLSQP", "cvxpy"):
         assert volumes[name] <= certificate.bound
         assert volumes["ours"] > volumes[name]
-    if shaped and kpis > 3 and certificate.gap > tolerance:
-        pytest.xfail(f"a gap of {certificate.gap:.2%} where {tolerance:.0%} is wanted")
     assert certificate.gap <= tolerance
     fifth = seconds["NSGA-II"][0] / 5
     if shaped and kpis == 3 and seconds["ours"][0] > fifth:

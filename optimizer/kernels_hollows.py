@@ -5,7 +5,7 @@ scale, seen along the diagonal (`attained`), is cut into cells; in a cell a box 
 lowest in its middle, and it is done with where that is next to what plans are known to attain (Ehrgott &
 Gandibleux, Comput. Oper. Res. 34, 2007).
 
-Shapes: L lines, K KPIs, O objectives, W weights, B boxes, C cells, F plans.
+Shapes: L lines, K KPIs, O objectives, W weights, C cells, F plans.
 """
 
 from __future__ import annotations
@@ -21,74 +21,127 @@ from .kernels_tables import Tables
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-# Cells: their middles (C, O - 1), half their width, what is attained there (C,), and the highest that boxes done
+# Cells: their middles (O - 1, C), half their width, what is attained there (C,), and the highest that boxes done
 # with come to at each corner (C, 2 ** (O - 1)).
 Cells = tuple[Floats, float, Floats, Floats]
-# Boxes: first and last parts of lines' ranges (B, 2, L), planes' levels (B, W), the cells it may reach (B, C), how
-# far it is above what is attained, in all (B,), and the number of boxes (1,).
-Boxes = tuple[Ints, Floats, Flags, Floats, Ints]
 # Plans found: spend (F, L), objectives (F, O), how many (1,), and the weights each was found for (F,).
 Found = tuple[Floats, Floats, Ints, Ints]
 
+# So many cells are looked at together; planes that are no lower than another by less than this are looked at too.
+TOGETHER, SLACK = 64, 1e-12
 # Plans whose first and last objectives differ by less are one.
 SAME = 1e-5
 # Plans are kept that have this much less than nothing of an objective.
 BEYOND = 0.05
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _lowest(box: int, cell: int, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> tuple[int, float]:
-    """The plane that is lowest in the middle of a cell, and its height there."""
-    weights, planes, centres = tradeoffs[0], boxes[1], cells[0]
-    n = weights.shape[1] - 1
-    which, height = 0, np.inf
-    for w in range(len(weights)):
-        level = planes[box, w]
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def lowest(
+    some: Ints, slopes: Floats, levels: Floats, places: Floats, width: float, which: Ints, heights: Floats
+) -> None:
+    """Write the plane that is lowest at each of some places (N,), and its height there.
+
+    Places next to each other are looked at together: of most planes one look tells that another is lower in all.
+
+    Parameters
+    ----------
+    slopes, levels : (O - 1, W), (W,)
+        Of planes: a height is the level less the slopes times the place.
+    places : (O - 1, C)
+        Those near each other next to each other (`bricks`).
+    width : float
+        Places this near to each other are looked at together.
+    """
+    n, n_planes = slopes.shape
+    low, high = np.empty(n), np.empty(n)
+    at, left = np.empty(n_planes), np.empty(n_planes, np.int64)
+    start = 0
+    while start < len(some):
+        end = _near(some, start, places, width, low, high)
+        at[:] = levels
         for j in range(n):
-            level -= weights[w, j] * centres[cell, j]
-        level /= weights[w, n]
-        if level < height:
-            which, height = w, level
-    return which, height
+            middle = 0.5 * (low[j] + high[j])
+            for w in range(n_planes):
+                at[w] -= slopes[j, w] * middle
+        best = np.argmin(at)
+        at -= at[best]
+        for j in range(n):
+            for w in range(n_planes):
+                at[w] -= abs(slopes[j, w] - slopes[j, best]) * 0.5 * (high[j] - low[j])
+        count = 0
+        for w in range(n_planes):
+            if at[w] < SLACK:
+                left[count] = w
+                count += 1
+        for i in range(start, end):
+            which[i], heights[i] = 0, np.inf
+            for w in left[:count]:
+                level = levels[w]
+                for j in range(n):
+                    level -= slopes[j, w] * places[j, some[i]]
+                if level < heights[i]:
+                    which[i], heights[i] = w, level
+        start = end
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bury(cell: int, which: int, height: float, tradeoffs: Tradeoffs, cells: Cells) -> None:
+def _near(some: Ints, start: int, places: Floats, width: float, low: Floats, high: Floats) -> int:
+    """Behind the places that are near the first; write the ends of their ranges."""
+    low[:], high[:] = places[:, some[start]], places[:, some[start]]
+    for i in range(start + 1, min(start + TOGETHER, len(some))):
+        for j in range(len(low)):
+            at = places[j, some[i]]
+            if max(high[j], at) - min(low[j], at) > width:
+                return i
+        for j in range(len(low)):
+            low[j], high[j] = min(low[j], places[j, some[i]]), max(high[j], places[j, some[i]])
+    return min(start + TOGETHER, len(some))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bury(cell: int, which: int, height: float, slopes: Floats, half: float, corners: Floats) -> None:
     """Remember at a cell's corners how high a plane is there."""
-    weights, (_, half, _, corners) = tradeoffs[0], cells
-    n = weights.shape[1] - 1
     for corner in range(corners.shape[1]):
         at = height
-        for j in range(n):
-            step = half * weights[which, j] / weights[which, n]
+        for j in range(len(slopes)):
+            step = half * slopes[j, which]
             at += -step if (corner >> j) & 1 else step
         corners[cell, corner] = max(corners[cell, corner], at)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def where_above(box: int, near: float, wanted: Flags, tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> int:
-    """The cell where a box is furthest above what is attained, -1 if it is nowhere; cells where it is not are done
-    with. Written are its planes that are lowest in a cell, (W,), and how far above it is in all."""
-    _, _, alive, excess, _ = boxes
-    low = cells[2]
-    for w in range(len(wanted)):
-        wanted[w] = False
-    total, worst, furthest = 0.0, -1, 0.0
-    for cell in range(len(low)):
-        if not alive[box, cell]:
+def where_above(
+    some: Ints, near: float, slopes: Floats, levels: Floats, cells: Cells, wanted: Flags
+) -> tuple[Ints, Ints, Floats]:
+    """Some cells, those where a box is above what is attained by more than ``near``; in the rest it is done with.
+
+    Returned with its planes that are lowest there, and their heights; these planes are marked in ``wanted`` (W,).
+    """
+    centres, half, low, corners = cells
+    which, heights = np.empty(len(some), np.int64), np.empty(len(some))
+    width = 2.0 * half * TOGETHER ** (1.0 / len(centres))
+    lowest(some, slopes, levels, centres, width, which, heights)
+    kept, count = np.empty(len(some), np.int64), 0
+    wanted[:] = False
+    for i in range(len(some)):
+        if heights[i] - low[some[i]] <= near:
+            bury(some[i], which[i], heights[i], slopes, half, corners)
             continue
-        which, height = _lowest(box, cell, tradeoffs, cells, boxes)
-        above = height - low[cell]
-        if above <= near:
-            alive[box, cell] = False
-            bury(cell, which, height, tradeoffs, cells)
-            continue
-        total += above
-        wanted[which] = True
-        if above > furthest:
-            worst, furthest = cell, above
-    excess[box] = total
-    return worst
+        wanted[which[i]] = True
+        kept[count], which[count], heights[count] = some[i], which[i], heights[i]
+        count += 1
+    return kept[:count].copy(), which[:count].copy(), heights[:count].copy()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cover(some: Ints, which: Ints, heights: Floats, slopes: Floats, half: float, corners: Floats) -> None:
+    """Raise at the corners of some cells (N,) how high a box comes, by its lowest planes in their middles.
+
+    A plane that is lowest in a cell's middle is above the box in all of the cell; the highest of such planes bends
+    upwards, so that its mean over the cell is at most the mean over its corners (C, 2 ** (O - 1)).
+    """
+    for i in range(len(some)):
+        bury(some[i], which[i], heights[i], slopes, half, corners)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -145,26 +198,3 @@ def climb(
         if moved:
             polish_within(z, lower, upper, budget, exactly, fine, factors[i], per_money[i], tables)
         _keep(z, aims[i], tradeoffs, cells, found, tables)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def cover(tradeoffs: Tradeoffs, cells: Cells, boxes: Boxes) -> Floats:
-    """The highest that any plan may come to, on average over each cell: (C,).
-
-    A box's lowest plane in a cell's middle is above it in all of the cell; the highest of such planes bends
-    upwards, so that its mean over the cell is at most the mean over its corners.
-    """
-    centres, half, low, corners = cells
-    alive, count = boxes[2], boxes[4]
-    reached = corners.copy()
-    sofar = (centres, half, low, reached)
-    for box in range(count[0]):
-        for cell in range(len(low)):
-            if alive[box, cell]:
-                which, height = _lowest(box, cell, tradeoffs, cells, boxes)
-                bury(cell, which, height, tradeoffs, sofar)
-    out = np.zeros(len(low))
-    for cell in range(len(low)):
-        for corner in range(corners.shape[1]):
-            out[cell] += reached[cell, corner] / corners.shape[1]
-    return out

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optimizer as opt
-from optimizer import kernels_attained
+from optimizer import kernels_attained, kernels_raster
 from optimizer.curves import FAMILIES
 from optimizer.front import non_dominated
-from optimizer.solve.attained import Attained
+from optimizer.solve.attained import Attained, floor, mean_of_corners
 from optimizer.solve.hollows import even_weights
 from optimizer.tables import ResponseTables
 from optimizer.volumes import dominated_volume, hull_volume, shadows
@@ -134,7 +134,7 @@ def test_the_raster_is_what_blends_of_corners_come_to(n: int) -> None:
     side, corners, missed = 7, rng.uniform(-0.1, 1.1, (6, n, n)), rng.uniform(0.0, 0.2, 6)
     start, size = np.zeros(n - 1, dtype=np.int64), np.full(n - 1, side + 1)
     heights, drops = np.full((2, (side + 1) ** (n - 1)), -np.inf), np.zeros(side ** (n - 1))
-    kernels_attained.raster(corners, missed, 0.0, side, start, size, heights, drops)
+    kernels_raster.raster(corners, missed, 0.0, side, start, size, heights, drops)
     matrices = [np.vstack([simplex[:, :-1].T, np.ones(n)]) for simplex in corners]
     for index, node in enumerate(itertools.product(np.arange(side + 1) / side, repeat=n - 1)):
         best = [-np.inf, -np.inf]
@@ -167,7 +167,7 @@ def test_levels_are_what_is_attained_with_less_of_an_objective(n: int) -> None:
             most[at] = max(most[at], grid[other] - on * step)
             if all(b + on < side for b in other):
                 least[at] = max(least[at], grid[other] - on * step)
-    kernels_attained.level(grid.ravel(), n - 1, step)
+    kernels_raster.level(grid.ravel(), n - 1, step)
     assert np.all((least - 1e-12 <= grid) & (grid <= most + 1e-12))
 
 
@@ -189,6 +189,47 @@ def test_what_is_attained_is_no_more_than_plans_and_their_blends_dominate(n: int
         attained.blend(np.zeros((len(values), 1)), values, tradeoffs, tables.arrays(), lambda: False)
         volume = 2.0 ** (n - 1) * float((attained.cells(4) - attained.lowest(4)).mean())
         assert exact * (1.0 - 3.0 / side) <= volume <= exact * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_facets_taken_in_bit_by_bit_attain_what_they_attain_at_once(n: int) -> None:
+    rng = np.random.default_rng(n)
+    values = np.abs(rng.normal(size=(60, n)))
+    values *= 0.8 / np.linalg.norm(values, axis=1, keepdims=True)
+    terms = naive_tables.make_terms(rng, 2, 1, 1, ["hill"], (1.2, 3.0), history=False)
+    tables = ResponseTables(terms, np.zeros(1), np.ones(1))
+    # What blends fall short by differs from plan to plan.
+    plans = rng.uniform(0.0, 1.0, (60, 1))
+    forms, zeros = np.full((n, 1), 0.01), np.zeros(n)
+    tradeoffs = (np.eye(n), forms, zeros, zeros, np.zeros((n, 1), dtype=np.int64), forms, zeros, zeros)
+    found = []
+    for sizes in ([60], [30, 40, 41, 60]):
+        attained = Attained(n, 48, 1e-3)
+        for known, size in zip([0, *sizes], sizes, strict=False):
+            attained.reach(values[known:size])
+            attained.take([b""] * (size - known), known)
+            attained.blend(plans[:size], values[:size], tradeoffs, tables.arrays(), lambda: False)
+        found.append(attained.cells(4))
+    # Blends that were made in between stay: they may miss less.
+    assert np.all(found[1] >= found[0] - 1e-12)
+    np.testing.assert_allclose(found[1], found[0], atol=0.02)
+    assert (found[1] > found[0] + 1e-12).mean() < 0.3
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_what_cells_have_is_the_mean_of_what_their_cells_have(n: int) -> None:
+    rng = np.random.default_rng(n)
+    side, fine = 6, 2
+    nodes, means = (rng.random((size,) * n) - 0.3 for size in (side + 1, side))
+    attained = Attained(n + 1, side, 0.0)
+    attained.nodes, attained.means = nodes, means
+    out, lowest = attained.cells(fine), attained.lowest(fine)
+    floors = mean_of_corners(floor(side, n + 1))
+    for index, cell in enumerate(itertools.product(range(side // fine), repeat=n)):
+        parts = [tuple(fine * np.array(cell) + at) for at in itertools.product(range(fine), repeat=n)]
+        highest = [max(nodes[tuple(np.array(p) + 1)], means[p], floors[p]) for p in parts]
+        assert out[index] == pytest.approx(np.mean(highest))
+        assert lowest[index] == pytest.approx(np.mean([floors[p] for p in parts]))
 
 
 def test_unbeaten_rows_are_those_no_other_row_beats() -> None:

@@ -40,6 +40,7 @@ LAYERS = [
     "kernels_polish",
     "kernels_separable",
     "kernels_attained",
+    "kernels_raster",
     "kernels_patterns",
     "kernels_hollows",
     "kernels_accounts",

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from .. import kernels_attained as kernels
+from .. import kernels_raster
 from ..kernels_tables import Tables
 
 Floats = NDArray[np.float64]
@@ -47,12 +48,24 @@ class Attained:
         self.n, self.side, self.missed = n, side, missed
         self.nodes = np.full((side + 1,) * (n - 1), -1.0)
         self.means = np.full((side,) * (n - 1), -1.0)
-        floors = floor(side, n)
-        # The floor bends upwards: on average over a cell it is no higher than this.
-        self.floors: Floats = np.mean([floors[c] for c in _corners(n - 1)], axis=0)
         self._patches: dict[bytes, list[int]] = {}
         self._changed: dict[bytes, None] = {}
         self._facets: dict[bytes, tuple[Ints, Floats]] = {}
+        # Of each patch, the facets that were taken in, and what they miss; numbers that tell plans apart.
+        self._known: dict[bytes, tuple[NDArray[np.uint64], Floats]] = {}
+        self._random = np.empty(0, dtype=np.uint64)
+
+    def compile(self, plans: Floats, tradeoffs: kernels.Tradeoffs, tables: Tables) -> None:
+        """Have all kernels compiled: call each with nothing to do."""
+        n = self.n
+        none, ones, nothing = np.empty((0, n), dtype=np.int64), np.ones(n - 1, dtype=np.int64), np.empty(0)
+        kernels.missed_by_facets(none, plans, tradeoffs, tables)
+        new = np.zeros(0, dtype=np.bool_)
+        kernels_raster.beside(none[:, 1:].copy(), none[:, 1:].copy(), new, 0.0, 0 * ones, ones, nothing)
+        kernels_raster.raster(
+            np.empty((0, n, n)), nothing, 0.0, self.side, 0 * ones, ones, np.empty((2, 1)), nothing
+        )
+        kernels_raster.level(np.ones(2 ** (n - 1)), n - 1, 1.0)
 
     def reach(self, values: Floats) -> NDArray[np.bool_]:
         """Take in objectives (N, O) of plans alone; tell which are below what is attained a cell further on."""
@@ -63,7 +76,7 @@ class Attained:
         inside = (places[:, :-1] >= 0.0).all(axis=1)
         index = np.minimum(at[inside].astype(int), self.side)
         np.maximum.at(self.nodes, tuple(index.T), places[inside, -1])
-        kernels.level(self.nodes.ravel(), self.n - 1, 2.0 / self.side)
+        kernels_raster.level(self.nodes.ravel(), self.n - 1, 2.0 / self.side)
         further = np.clip(np.ceil(at).astype(int), 0, self.side)
         beyond = (places[:, :-1] <= 1.0).all(axis=1)
         return np.asarray(beyond & (self.nodes[tuple(further.T)] > places[:, -1]))
@@ -98,12 +111,42 @@ class Attained:
             points = self._with_less(slanted(values[group]))
             facets = upper_facets(points)
             if len(facets):
-                own, corners = group[facets % len(group)], points[facets]
-                missed = kernels.missed_by_facets(own, plans, tradeoffs, tables)
-                self._raise(corners, missed)
-                real = (facets < len(group)).all(axis=1)
-                self._facets[key] = own[real], missed[real]
+                self._take_facets(key, group, points, facets, plans, tradeoffs, tables)
         self._level()
+
+    def _take_facets(
+        self,
+        key: bytes,
+        group: Ints,
+        points: Floats,
+        facets: Ints,
+        plans: Floats,
+        tradeoffs: kernels.Tradeoffs,
+        tables: Tables,
+    ) -> None:
+        """Take in a patch's facets (S, O) of points, which are those of its plans, as they are and with less."""
+        less, which = np.divmod(facets, len(group))
+        own, corners, ids = group[which], points[facets], self._hashed(group[which], less)
+        known, known_missed = self._known.get(key, (np.empty(0, dtype=np.uint64), np.empty(0)))
+        at = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
+        new = known[at] != ids if len(known) else np.ones(len(ids), dtype=np.bool_)
+        missed = np.empty(len(ids))
+        if len(known):
+            missed[~new] = known_missed[at[~new]]
+        missed[new] = kernels.missed_by_facets(own[new], plans, tradeoffs, tables)
+        order = np.argsort(ids)
+        self._known[key] = ids[order], missed[order]
+        real = (facets < len(group)).all(axis=1)
+        self._facets[key] = own[real], missed[real]
+        self._raise(corners, missed, new)
+
+    def _hashed(self, plans: Ints, less: Ints) -> NDArray[np.uint64]:
+        """Numbers that tell facets (S, O) of plans, with less of an objective or as they are, from each other."""
+        ids = plans * (self.n + 1) + less
+        while len(self._random) <= ids.max():
+            more = np.random.default_rng(len(self._random)).integers(2**63, size=4096, dtype=np.uint64)
+            self._random = np.concatenate([self._random, more])
+        return np.asarray(self._random[ids].sum(axis=1, dtype=np.uint64))
 
     def _with_less(self, points: Floats) -> Floats:
         """Places and heights (N, O), and behind them those with less of each objective: (N * (O + 1), O)."""
@@ -119,43 +162,52 @@ class Attained:
         facets, missed = zip(*self._facets.values(), strict=True)
         return np.concatenate(facets), np.concatenate(missed)
 
-    def _raise(self, corners: Floats, missed: Floats) -> None:
-        """Raise what is attained to a patch's facets (S, O, O), less what is missed (S,)."""
-        lowest, highest = corners[:, :, :-1].min(axis=(0, 1)), corners[:, :, :-1].max(axis=(0, 1))
-        start = np.clip(np.floor(lowest * self.side), 0, self.side).astype(np.int64)
-        size = np.clip(np.ceil(highest * self.side), 0, self.side).astype(np.int64) - start + 1
-        if size.min() < 2:
+    def _raise(self, corners: Floats, missed: Floats, new: NDArray[np.bool_]) -> None:
+        """Raise what is attained to a patch's facets (S, O, O), less what is missed (S,), beside ``new`` ones."""
+        places = corners[:, :, :-1] * self.side
+        low = np.clip(np.floor(places.min(axis=1)), 0, self.side).astype(np.int64)
+        high = np.clip(np.floor(places.max(axis=1)), -1, self.side - 1).astype(np.int64)
+        # New ones all below what is attained change nothing.
+        centre = np.clip(places.mean(axis=1).astype(np.int64), 0, self.side - 1)
+        higher = corners[:, :, -1].max(axis=1) > self.nodes[tuple(centre.T + 1)]
+        new = new & higher & (low <= high).all(axis=1)
+        if not new.any():
             return
-        # What next to all facets miss is taken off everywhere.
+        start = low[new].min(axis=0)
+        size = high[new].max(axis=0) + 2 - start
+        # What next to all facets miss is taken off everywhere; where none is new nothing is raised.
         least = float(missed[missed <= self.missed].max(initial=0.0))
-        heights, drops = np.full((2, *size), -np.inf), np.full(size - 1, least)
-        kernels.raster(corners, missed, least, self.side, start, size, heights.reshape(2, -1), drops.ravel())
+        heights, drops = np.full((2, *size), -np.inf), np.full(size - 1, np.inf)
+        beside = kernels_raster.beside(low, high, new, least, start, size, drops.ravel())
+        corners, missed = corners[beside], missed[beside]
+        kernels_raster.raster(
+            corners, missed, least, self.side, start, size, heights.reshape(2, -1), drops.ravel()
+        )
         window = tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))
         np.maximum(self.nodes[window], heights[1], out=self.nodes[window])
         # All of the hull is concave, and on average in a cell above the mean of its corners.
-        mean = sum(heights[0][c] for c in _corners(self.n - 1)) / 2.0 ** (self.n - 1) - drops
+        mean = mean_of_corners(heights[0]) - drops
         inner = tuple(slice(a, a + b - 1) for a, b in zip(start, size, strict=True))
         np.maximum(self.means[inner], mean, out=self.means[inner])
 
     def _level(self) -> None:
         """Where more is attained of an objective, so is less."""
         for grid in (self.nodes, self.means):
-            kernels.level(grid.ravel(), self.n - 1, 2.0 / self.side)
+            kernels_raster.level(grid.ravel(), self.n - 1, 2.0 / self.side)
         np.maximum(self.means, self.nodes[(slice(1, None),) * (self.n - 1)], out=self.means)
 
     def cells(self, fine: int) -> Floats:
         """What is attained on average in cells of ``fine`` cells of the grid a side, from below: (C,)."""
-        alone = self.nodes[(slice(1, None),) * (self.n - 1)]
-        return self._coarse(np.maximum(np.maximum(self.means, alone), self.floors), fine)
+        return self._least(self.nodes.ravel(), self.means.ravel(), fine)
 
     def lowest(self, fine: int) -> Floats:
         """The same where nothing is attained."""
-        return self._coarse(self.floors, fine)
+        return self._least(np.empty(0), np.empty(0), fine)
 
-    def _coarse(self, means: Floats, fine: int) -> Floats:
-        coarse = self.side // fine
-        shape = tuple(itertools.chain.from_iterable((coarse, fine) for _ in range(self.n - 1)))
-        return np.asarray(means.reshape(shape).mean(axis=tuple(range(1, 2 * (self.n - 1), 2))).ravel())
+    def _least(self, nodes: Floats, means: Floats, fine: int) -> Floats:
+        out = np.empty((self.side // fine) ** (self.n - 1))
+        kernels_raster.cell_means(nodes, means, self.n - 1, self.side, fine, out)
+        return out
 
     def above(self, values: Floats) -> Floats:
         """How far objectives (N, O) are above what is attained beside them: (N,)."""
@@ -163,6 +215,13 @@ class Attained:
         index = np.clip((places[:, :-1] * self.side).astype(int), 0, self.side - 1)
         inside = (values > 0).all(axis=1)
         return np.where(inside, places[:, -1] - self.means[tuple(index.T)], -np.inf)
+
+
+def coarse(means: Floats, fine: int) -> Floats:
+    """Means over cells of ``fine`` cells of a grid a side: (C,)."""
+    side, n = len(means) // fine, means.ndim
+    shape = tuple(itertools.chain.from_iterable((side, fine) for _ in range(n)))
+    return np.asarray(means.reshape(shape).mean(axis=tuple(range(1, 2 * n, 2))).ravel())
 
 
 def slanted(values: Floats) -> Floats:
@@ -176,10 +235,12 @@ def floor(side: int, n: int) -> Floats:
     return np.maximum(0.0, -functools.reduce(np.minimum.outer, [places] * (n - 1)))
 
 
-def _corners(n: int) -> list[tuple[slice, ...]]:
-    """Each corner of all cells of a grid of nodes in n dimensions."""
-    ends = (slice(None, -1), slice(1, None))
-    return list(itertools.product(ends, repeat=n))
+def mean_of_corners(grid: Floats) -> Floats:
+    """Of heights at nodes, the mean over each cell's corners."""
+    for axis in range(grid.ndim):
+        low, high = (tuple([slice(None)] * axis + [end]) for end in (slice(None, -1), slice(1, None)))
+        grid = 0.5 * (grid[low] + grid[high])
+    return grid
 
 
 def upper_facets(values: Floats) -> Ints:

@@ -9,6 +9,7 @@ blended objectives; where they are not, what it may fall short by is bounded and
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from .. import kernels_attained
 from .. import kernels_hollows as kernels
 from ..kernels_tables import BEND
-from .attained import LEAST_FACET, Attained, floor, slanted, upper_facets
-from .patterns import Patterns
+from .attained import LEAST_FACET, Attained, coarse, floor, mean_of_corners, slanted, upper_facets
+from .patterns import Patterns, bricks
 from .sandwich import LEAST_WEIGHT, Sandwich
 from .separable import SeparableSolver
 
@@ -27,14 +28,16 @@ Floats = NDArray[np.float64]
 
 # By number of objectives: steps of the grid of weights, weights tried next to each, cells a side, and steps of the
 # grid of attained heights in each cell.
-SIZES = {2: (64, 3, 512, 32), 3: (14, 7, 48, 6), 4: (8, 10, 32, 4), 5: (6, 12, 9, 4)}
+SIZES = {2: (64, 3, 512, 32), 3: (14, 7, 144, 2), 4: (8, 10, 64, 3), 5: (6, 12, 15, 3)}
+# What half-spaces leave of a cell is told by so many parts of it a side.
+HULL = {2: 4, 3: 2, 4: 1, 5: 1}
 # Boxes are bounded at these weights too: steps of a grid of them, by number of objectives.
-FINER = {2: 200, 3: 30, 4: 10, 5: 8}
+FINER = {2: 200, 3: 30, 4: 12, 5: 8}
 # Of plans found on the way with the same lines on, one is kept in each cell of this many a side.
 DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
-PLANS = 40_000
+PLANS = 200_000
 # Boxes cut before the first look for plans, and between two looks: at first, and at most.
-FIRST, CUTS, MOST_CUTS = 6, 32, 512
+FIRST, CUTS, MOST_CUTS = 6, {2: 32, 3: 32, 4: 512, 5: 512}, 16_384
 # Plans of a box taken in as they are.
 AS_THEY_ARE = 8
 # A line that spends more than this, in money units, is on.
@@ -102,12 +105,9 @@ class Hollows:
         levels = np.full(len(weights), np.inf)
         levels[:known] = -outside[:, -1] / sums
         # Places of cells, and heights along the diagonal: `attained`.
-        ends = np.linspace(-1.0, 1.0, self.side + 1)
-        nodes = np.stack(np.meshgrid(*[ends] * (n - 1), indexing="ij"), axis=-1)
-        inner = nodes[(slice(None, -1),) * (n - 1)].reshape(-1, n - 1)
-        centres, floors = inner + 1.0 / self.side, floor(self.side, n)
-        lowest = np.maximum(0.0, -centres.min(axis=1))
-        around = [tuple(slice(i, i + self.side) for i in c) for c in itertools.product((0, 1), repeat=n - 1)]
+        places = 1.0 / self.side + np.linspace(-1.0, 1.0, self.side + 1)[:-1]
+        centres = np.stack([each.ravel() for each in np.meshgrid(*[places] * (n - 1), indexing="ij")])
+        floors = floor(self.side, n)
         # The first objective is the lowest bit of a corner's number.
         corners = np.stack(
             [
@@ -117,14 +117,10 @@ class Hollows:
             axis=1,
         )
         slanted_weights = np.column_stack([weights[:, :-1], weights.sum(axis=1)])
-        # What the half-spaces leave of each cell, from below: that is concave, and the floor is convex.
-        left = np.full(floors.shape, np.inf)
-        for w, level in zip(slanted_weights[:known], levels[:known], strict=True):
-            np.minimum(left, level - nodes @ w[:-1], out=left)
-        self._hull = np.maximum(np.mean([left[c] for c in around], axis=0).ravel(), lowest)
+        self._hull = left_in_cells(slanted_weights[:known], levels[:known], self.side, HULL[n])
         # Heights are over places: so much of them the front is seen over.
         self._width = 2.0 ** (n - 1)
-        seen = self._width * float(np.mean(self._hull > lowest))
+        seen = self._width * float(np.mean(self._hull > np.maximum(0.0, -centres.min(axis=0))))
         self._near = NEAR * tolerance * sandwich.bound / seen
         self.attained = Attained(n, self.side * self.fine, MISSED * self._near)
         self._lowest = self.attained.lowest(self.fine)
@@ -182,7 +178,7 @@ class Hollows:
     def _add(self, z: Floats, u: Floats) -> None:
         plans, values, count, weighted = self.found
         plans[count[0]], values[count[0]] = z, u
-        weighted[count[0]] = np.argmin(np.abs(self.patterns.boxes[1][0] - self.tradeoffs[0] @ u))
+        weighted[count[0]] = np.argmin(np.abs(self.patterns.levels[0] - self.tradeoffs[0] @ u))
         count[0] += 1
 
     def compile(self) -> None:
@@ -190,17 +186,12 @@ class Hollows:
         n, lines = self.values.shape[1], self.z.shape[1]
         self.patterns.compile()
         self._climb(np.empty((0, lines)), np.empty(0, dtype=np.int64), np.empty((0, n)))
-        facets = np.empty((0, n), dtype=np.int64)
-        kernels_attained.missed_by_facets(facets, self.z, self.tradeoffs, self.tables.arrays())
-        nodes, none, height = np.ones(n - 1, dtype=np.int64), np.empty((0, n, n)), np.empty((2, 1))
-        side, nothing = self.attained.side, np.empty(0)
-        kernels_attained.raster(none, nothing, 0.0, side, 0 * nodes, nodes, height, nothing)
-        kernels_attained.level(np.ones(2 ** (n - 1)), n - 1, 1.0)
+        self.attained.compile(self.z, self.tradeoffs, self.tables.arrays())
         kernels_attained.unbeaten(np.empty((0, n)))
 
     def close(self, tolerance: float, stop: Callable[[], bool]) -> None:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
-        cuts = CUTS
+        cuts = CUTS[self.values.shape[1]]
         self._mix(stop)
         self.patterns.begin()
         # Boxes show where plans are that weighted sums do not find: a few before the first look for more.
@@ -375,6 +366,27 @@ class Hollows:
         if stop is not None:
             self.attained.blend(self.z, self.values, self.tradeoffs, self.tables.arrays(), stop)
         self.cells[2][:] = self.attained.cells(self.fine)
+
+
+def left_in_cells(weights: Floats, levels: Floats, side: int, finer: int) -> Floats:
+    """What half-spaces leave of each cell of a grid on average, from below: (C,).
+
+    That is concave, so that on average over a part of a cell it is above the mean of its corners, and the floor
+    bends upwards, so that it is above the floor in the middle.
+    """
+    n, parts = weights.shape[1], side * finer
+    ends = np.linspace(-1.0, 1.0, parts + 1)
+    nodes = np.stack([each.ravel() for each in np.meshgrid(*[ends] * (n - 1), indexing="ij")])
+    slopes = np.ascontiguousarray((weights[:, :-1] / weights[:, -1:]).T)
+    order = bricks(nodes, 1.0 / parts)
+    which, heights, grid = np.empty_like(order), np.empty(len(order)), np.empty((parts + 1,) * (n - 1))
+    width = 2.0 / parts * kernels.TOGETHER ** (1.0 / (n - 1))
+    kernels.lowest(order, slopes, levels / weights[:, -1], nodes, width, which, heights)
+    grid.ravel()[order] = heights
+    mean = mean_of_corners(grid)
+    middles = 0.5 * (ends[:-1] + ends[1:])
+    lowest = np.maximum(0.0, -functools.reduce(np.minimum.outer, [middles] * (n - 1)))
+    return coarse(np.maximum(mean, lowest), finer)
 
 
 def _thinned(values: Floats, left: NDArray[np.int64], most: int) -> NDArray[np.int64]:

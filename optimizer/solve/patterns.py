@@ -23,7 +23,7 @@ from .separable import SeparableSolver
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BOXES = 4000
+BOXES = 40_000
 # Lines whose curves bend are cut into parts from the first bend to the last: so many of all lines together, but no
 # fewer and no more than these of each.
 ALL_PARTS, LEAST_PARTS, MOST_PARTS = 100, 5, 24
@@ -34,6 +34,8 @@ POINTS, FINEST = 13, 110
 REACH, STEP, MOST_STEPS = 7.0, 0.085, 30
 # Bends at once are taken to be a little apart.
 SPREAD = 1.2
+# Cells where a box may be above what is attained (N,), its planes that are lowest in their middles, and how high.
+Open = tuple[Ints, Ints, Floats]
 
 
 class Patterns:
@@ -72,20 +74,22 @@ class Patterns:
         n_prices = len(shares)
         rows = (lines, ends.shape[1], n_weights * n_prices)
         self.peaks: kernels_patterns.Peaks = (np.empty((n_weights, n_prices)), np.empty(rows), np.empty(rows))
-        self.boxes: kernels.Boxes = (
-            np.zeros((BOXES, 2, lines), dtype=np.int64),
-            np.empty((BOXES, n_weights)),
-            np.empty((BOXES, len(cells[2])), dtype=np.bool_),
-            np.empty(BOXES),
-            np.array([1]),
-        )
-        spans, planes, alive, _, _ = self.boxes
-        spans[0, 1] = np.maximum((np.diff(ends, axis=1) > 0).sum(axis=1) - 1, 0)
-        planes[0], alive[0] = levels, True
+        weights = tradeoffs[0]
+        self.slopes = np.ascontiguousarray((weights[:, :-1] / weights[:, -1:]).T)
+        self.count = 1
+        self.spans = np.zeros((BOXES, 2, lines), dtype=np.int64)
+        self.spans[0, 1] = np.maximum((np.diff(ends, axis=1) > 0).sum(axis=1) - 1, 0)
+        self.levels = np.empty((BOXES, n_weights))
+        self.levels[0] = levels
+        self.excess = np.zeros(BOXES)
+        n_cells = len(cells[2])
+        self.open: list[Open] = [
+            (bricks(cells[0], cells[1]), np.zeros(n_cells, dtype=np.int64), np.full(n_cells, np.inf))
+        ]
         self._sums = np.empty(rows[2])
         # Plans to start from, and the weights that they are for.
         self.starts: list[tuple[Floats, Ints]] = []
-        self._cuts: list[tuple[int, int]] = [(-1, 0)] * BOXES
+        self._cuts: list[tuple[int, int]] = [(-1, 0)]
         self.ends = ends
 
     def _parts(self) -> Ints:
@@ -128,18 +132,15 @@ class Patterns:
     def compile(self) -> None:
         """Have all kernels compiled: call each once, with one weight where it is slow."""
         self._write(1)
-        spans, _, alive, _, count = self.boxes
-        alive[1], spans[1] = False, 0
-        self.bound(1)
-        self._look(spans[1], np.empty(0, dtype=np.int64), 0, np.full(len(self.tradeoffs[0]), np.inf))
-        count[0] = 0
-        self.cover()
-        count[0] = 1
+        none = np.empty(0, dtype=np.int64)
+        self.bound(self.spans[0], self.levels[0].copy(), none)
+        self._look(self.spans[0], none, 0, np.full(len(self.tradeoffs[0]), np.inf))
+        kernels.cover(none, none, np.empty(0), self.slopes, self.cells[1], self.cells[3])
 
     def begin(self) -> None:
         """Bound the box of all plans."""
         self._write(len(self.tradeoffs[0]))
-        self.bound(0)
+        self._bound_box(0, self.open[0][0])
 
     def _write(self, weights: int) -> None:
         """Write what lines come to at the first ``weights``."""
@@ -154,18 +155,34 @@ class Patterns:
             (prices[:weights], best, spent),
         )
 
-    def bound(self, box: int) -> None:
-        """Bound a box, and remember where to cut it."""
-        spans, planes = self.boxes[:2]
-        budget, bounds = self.solver.budget, np.full(planes.shape[1], np.inf)
-        kernels_patterns.levels(spans[box], budget, self.tradeoffs[3], self.peaks, self._sums, bounds)
-        np.minimum(planes[box], bounds, out=planes[box])
-        wanted = np.zeros(planes.shape[1], dtype=np.bool_)
-        worst = kernels.where_above(box, self.near, wanted, self.tradeoffs, self.cells, self.boxes)
-        self._cuts[box] = (-1, 0)
-        if worst < 0:
-            return
-        self._cuts[box] = self._look(spans[box], np.flatnonzero(wanted), worst, bounds)
+    def _bound_box(self, box: int, some: Ints) -> None:
+        """Bound a box in some cells, and remember where to cut it."""
+        self.open[box], self.excess[box], self._cuts[box] = self.bound(self.spans[box], self.levels[box], some)
+
+    def bound(self, span: Ints, levels: Floats, some: Ints) -> tuple[Open, float, tuple[int, int]]:
+        """Bound a box (2, L) in some cells, where it may be above what is attained.
+
+        Parameters
+        ----------
+        levels : (W,)
+            What is known of it at each weight; lowered.
+
+        Returns
+        -------
+        Open, float, (line, part)
+            Where it is above, how far in all cells together, and where to cut it.
+        """
+        bounds = np.full(len(levels), np.inf)
+        kernels_patterns.levels(span, self.solver.budget, self.tradeoffs[3], self.peaks, self._sums, bounds)
+        np.minimum(levels, bounds, out=levels)
+        wanted = np.zeros(len(levels), dtype=np.bool_)
+        planes = levels / self.tradeoffs[0][:, -1]
+        left = kernels.where_above(some, self.near, self.slopes, planes, self.cells, wanted)
+        if not len(left[0]):
+            return left, 0.0, (-1, 0)
+        above = left[2] - self.cells[2][left[0]]
+        worst = int(left[0][np.argmax(above)])
+        return left, float(above.sum()), self._look(span, np.flatnonzero(wanted), worst, bounds)
 
     def _look(self, span: Ints, some: Ints, worst: int, bounds: Floats) -> tuple[int, int]:
         """Note the plans that bound a box (2, L) at ``some`` weights; return where to cut it for a cell."""
@@ -174,7 +191,7 @@ class Patterns:
         self.starts.append((z, some))
         return kernels_patterns.line_to_cut(
             span,
-            self.cells[0][worst],
+            np.ascontiguousarray(self.cells[0][:, worst]),
             0.1 * self.near,
             budget,
             self.tradeoffs,
@@ -185,36 +202,65 @@ class Patterns:
 
     def cut(self, most: int, stop: Callable[[], bool]) -> bool:
         """Cut boxes, those first that are furthest above what is attained; tell whether there are more."""
-        spans, planes, alive, excess, count = self.boxes
         for _ in range(most):
-            n = int(count[0])
-            at = int(np.argmax(excess[:n])) if n else 0
-            if n == 0 or excess[at] <= 0 or n == BOXES:
+            n = self.count
+            at = int(np.argmax(self.excess[:n])) if n else 0
+            if n == 0 or self.excess[at] <= 0 or n == BOXES:
                 return False
             if stop():
                 return True
             line, part = self._cuts[at]
             if line < 0:
                 # Nothing to cut: what is left is for finer weights or more plans.
-                excess[at] = 0.0
+                self.excess[at] = 0.0
                 continue
-            spans[n], planes[n], alive[n] = spans[at], planes[at], alive[at]
-            spans[at, 1, line], spans[n, 0, line] = part, part + 1
-            count[0] = n + 1
+            some = self.open[at][0]
+            self.spans[n], self.levels[n] = self.spans[at], self.levels[at]
+            self.spans[at, 1, line], self.spans[n, 0, line] = part, part + 1
+            self.count = n + 1
+            self.open.append(self.open[at])
+            self._cuts.append((-1, 0))
             for i in (n, at):
-                self.bound(i)
-                if not alive[i].any():
+                self._bound_box(i, some)
+                if not len(self.open[i][0]):
                     self._drop(i)
         return True
 
     def _drop(self, box: int) -> None:
         """Put the last box in the place of one."""
-        last = int(self.boxes[4][0]) - 1
-        for part in self.boxes[:4]:
-            part[box] = part[last]
-        self._cuts[box] = self._cuts[last]
-        self.boxes[4][0] = last
+        self.count -= 1
+        for part in (self.spans, self.levels, self.excess):
+            part[box] = part[self.count]
+        self.open[box], self._cuts[box] = self.open[-1], self._cuts[-1]
+        self.open.pop()
+        self._cuts.pop()
+
+    def settle(self) -> None:
+        """Be done with boxes where plans by now attain next to as much."""
+        _, half, low, corners = self.cells
+        for box in reversed(range(self.count)):
+            some, which, heights = self.open[box]
+            above = heights - low[some]
+            left = above > self.near
+            if not left.all():
+                done = ~left
+                kernels.cover(some[done], which[done], heights[done], self.slopes, half, corners)
+                self.open[box] = some[left], which[left], heights[left]
+            # A box that cannot be cut stays so.
+            self.excess[box] = above[left].sum() if self._cuts[box][0] >= 0 else 0.0
+            if not left.any():
+                self._drop(box)
 
     def cover(self) -> Floats:
         """The highest that any plan may come to, on average over each cell: (C,)."""
-        return np.asarray(kernels.cover(self.tradeoffs, self.cells, self.boxes))
+        self.settle()
+        reached = self.cells[3].copy()
+        for one in self.open:
+            kernels.cover(*one, self.slopes, self.cells[1], reached)
+        return np.asarray(reached.mean(axis=1))
+
+
+def bricks(places: Floats, half: float) -> Ints:
+    """Order of places (N, C), ``2 * half`` apart: those in a brick of `TOGETHER` come one after another."""
+    width = round(kernels.TOGETHER ** (1.0 / len(places))) * 2.0 * half
+    return np.lexsort(np.floor((places + 1.0) / width + 1e-9)[::-1])
