@@ -36,7 +36,8 @@ def fit(
 ) -> None:
     """Fit response curves with uncertainty to a history of spend and KPIs; experiments correct them.
 
-    A test that contradicts the model is told and not used; the exit code is then 1.
+    A scenario to start from is written too, unless there is one. A test that contradicts the model is told and
+    not used; the exit code is then 1.
     """
     from .evidence.fit import run_fit
     from .report.files import check_directory, write_all, yaml_text
