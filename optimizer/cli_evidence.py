@@ -36,20 +36,28 @@ def fit(
 ) -> None:
     """Fit response curves with uncertainty to a history of spend and KPIs; experiments correct them.
 
-    A test that contradicts the model is told and not used; the exit code is then 1.
+    A scenario to start from is written too, unless there is one. A test that contradicts the model is told and
+    not used; the exit code is then 1.
     """
     from .evidence.fit import run_fit
-    from .report.files import check_directory, write_all
+    from .report.files import check_directory, write_all, yaml_text
     from .report.fit_page import render_fit
     from .report.fitting import print_fit
 
     check_directory(out)
     with terminal.progress("Fitting") as progress:
         found = run_fit(history, config, out_dir=out, progress=progress, tests_path=calibrate)
-    write_all(out, {"evidence.html": render_fit(found)})
+    files = {"evidence.html": render_fit(found)}
     console = terminal.console()
     print_fit(console, found)
-    terminal.say_where(console, out, ("response.nc", "fit.json", "evidence.html"))
+    try:
+        # One that was edited is never written over.
+        if not (out / "scenario.yaml").exists():
+            files["scenario.yaml"] = yaml_text(found.starter())
+    except SpecError as error:
+        console.print(f"\nNo scenario to start from: {error}", markup=False, soft_wrap=True)
+    write_all(out, files)
+    terminal.say_where(console, out, ("response.nc", "fit.json", *files))
     if found.conflicts:
         raise typer.Exit(terminal.FINDING)
 

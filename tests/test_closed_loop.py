@@ -13,7 +13,7 @@ import pytest
 from benchmarks.closed_loop import peers
 from benchmarks.closed_loop.measures import beyond, by_advice, by_plan, captured, coverage, summary
 from benchmarks.closed_loop.page import render
-from benchmarks.closed_loop.pipeline import write_json
+from benchmarks.closed_loop.pipeline import STARTER, write_json
 from benchmarks.closed_loop.versions import code_of, of_one_code
 from benchmarks.closed_loop.worlds import CARRY, QUARTER, world
 
@@ -94,14 +94,19 @@ def test_measures_by_hand() -> None:
 
 def test_a_peer_gets_the_trade_off_budget_and_limits_that_the_plan_has(tmp_path: Path) -> None:
     made = world(3)
-    found = peers.hand_over(made, tmp_path)
+    ends = [
+        {"name": name, "min": 0.5 * spend, "max": 2 * spend}
+        for name, spend in zip(made.lines, made.today, strict=True)
+    ]
+    write_json(tmp_path / STARTER, {"lines": ends})
+    found = peers.hand_over(made, tmp_path, tmp_path)
     task, history = json.loads((tmp_path / "task.json").read_text()), pd.read_csv(tmp_path / "history.csv")
-    assert task["hash"] == found == peers.hand_over(made, tmp_path)
+    assert task["hash"] == found == peers.hand_over(made, tmp_path, tmp_path)
     assert list(history.columns) == ["week", *made.lines, "y"]
     # Each KPI over its usual week, so that the weights add up to a mean of 1 in the last year.
     assert history["y"].tail(52).mean() == pytest.approx(1.0)
     assert task["budget"] == pytest.approx(made.today.sum())
-    assert task["limits"][made.lines[0]] == pytest.approx([0.7 * made.today[0], 1.3 * made.today[0]])
+    assert task["limits"][made.lines[0]] == pytest.approx([0.5 * made.today[0], 2 * made.today[0]])
     assert (pd.Timestamp(task["end"]) - pd.Timestamp(task["start"])).days == 7 * (QUARTER - 1)
 
 

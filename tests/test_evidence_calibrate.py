@@ -212,8 +212,10 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     table.to_csv(tmp_path / "h.csv", index=False)
     lines = "".join(f"  {name}: {{spend: {name}}}\n" for name in history.spend)
     config = f"date: date\nperiod: week\nseason: 0\nfolds: 1\ndraws: 60\nlines:\n{lines}"
-    config += "kpis:\n  sales: {column: sales}\n"
+    config += "currency: EUR\nkpis:\n  sales: {column: sales}\n"
     (tmp_path / "fit.yaml").write_text(config)
+    (tmp_path / "out1").mkdir()
+    (tmp_path / "out1" / "scenario.yaml").write_text("edited")
     for lift, code, words in ((-4 * gain, 0, "foretold"), (4000.0, 1, "contradict each other")):
         entry = f"{{name: off, line: line0, kpi: sales, spend: [1000, 0], periods: 4, lift: {lift}, se: 100}}"
         (tmp_path / "tests.yaml").write_text(f"tests:\n  - {entry}\n")
@@ -225,6 +227,13 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert content["diagnostics"]["calibration"]["tests"][0]["conflict"] is bool(code)
         assert words in " ".join(response.load(out / "response.nc").notes)
         assert words in (out / "evidence.html").read_text()
+    # One to start from, unless there is one.
+    assert "13 weeks in a row" in (tmp_path / "out0" / "scenario.yaml").read_text()
+    assert (tmp_path / "out1" / "scenario.yaml").read_text() == "edited"
+    assert main(["check", str(tmp_path / "out0" / "scenario.yaml")]) == 0
+    (tmp_path / "fit.yaml").write_text(config.replace("currency: EUR\n", ""))
+    assert main([*given[:-1], str(tmp_path / "out2")]) == 0
+    assert "No scenario to start from: the config names no currency" in capsys.readouterr().out
 
 
 def test_draws_by_number() -> None:

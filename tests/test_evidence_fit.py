@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +15,13 @@ import pandas as pd
 import pytest
 from fit_worlds import own_world, planned_world
 
+import optimizer as opt
 from optimizer import documents, response
 from optimizer.errors import DataError, SpecError
 from optimizer.evidence.fit import Fit, check_history, fit, run_fit
 from optimizer.evidence.history import FitSpec, History, load_history
 from optimizer.evidence.shapes import grid, saturated
+from optimizer.evidence.starter import rounded
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 CONJURA = Path(__file__).parent / "conjura" / "fit.yaml"
@@ -279,6 +282,38 @@ def test_results_that_cannot_be_written(tmp_path: Path) -> None:
         run_fit(*paths, tmp_path / "out")
     assert caught.value.file == str(tmp_path / "out")
     assert check_history(*paths)[0].repairs == ()
+
+
+def test_the_starter_plans_within_what_any_quarter_saw(tmp_path: Path) -> None:
+    found = run_fit(*config_of(tmp_path, "currency: GBP\n"), tmp_path)
+    spend = pd.read_csv(tmp_path / "h.csv")[list(LINES)]
+    quarters = spend.rolling(13).sum().dropna()
+    scenario = opt.Scenario.from_dict(found.starter(), tmp_path)
+    for line in scenario.spec.lines:
+        seen = quarters[line.name]
+        assert [line.current, line.min, line.max] == pytest.approx(
+            [seen.iloc[-1], seen.min(), seen.max()], rel=1e-5
+        )
+        assert line.min <= seen.min()
+        assert line.max >= seen.max()
+    assert "13 weeks in a row" in " ".join(scenario.spec.notes)
+    plan = opt.solve(scenario)
+    assert plan.totals.sum() == pytest.approx(quarters.iloc[-1].sum(), rel=1e-5)
+    assert plan.certificate.guarantee == "global"
+    short = run_fit(*config_of(tmp_path, "forecast: 4\n"))
+    assert short.diagnostics["lines"][LINES[0]]["latest"]["spend"] == pytest.approx(
+        spend[LINES[0]].iloc[-4:].sum()
+    )
+    with pytest.raises(SpecError, match="no currency"):
+        short.starter()
+
+
+@pytest.mark.parametrize("amount", [0.0, 1e-9, 0.123456789, 1.0, 99999.96, 123456.7, 1234567.0, 9.876543e14])
+def test_amounts_are_rounded_outwards(amount: float) -> None:
+    low, high = rounded(amount, math.floor), rounded(amount, math.ceil)
+    assert low <= amount <= high
+    assert low <= rounded(amount) <= high
+    assert high - low <= 1e-5 * amount * (1 + 1e-9)
 
 
 def test_tables_hold_every_line_and_kpi(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def _one(seed: int, out: Path, tests: bool, rivals: dict[str, str]) -> None:
     if tests and not tested.exists():
         write_json(tested, try_tests(world(seed), folder) | {"code": code_of(tested.name)})
     for name, python in rivals.items():
-        peers.run(name, python, world(seed), out / "peers" / str(seed))
+        peers.run(name, python, world(seed), out / "peers" / str(seed), folder)
 
 
 def _peer(text: str) -> tuple[str, str]:

@@ -47,8 +47,8 @@ def main(folder: Path) -> None:
             start_date=last.iloc[0],
             end_date=last.iloc[-1],
             fixed_budget=True,
-            spend_constraint_lower=task["change"],
-            spend_constraint_upper=task["change"],
+            spend_constraint_lower=[1 - task["limits"][name][0] / task["today"][name] for name in lines],
+            spend_constraint_upper=[task["limits"][name][1] / task["today"][name] - 1 for name in lines],
             use_kpi=True,
         )
         .optimized_data.spend

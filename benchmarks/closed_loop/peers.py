@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .measures import PLANS, Record, beyond, by_plan
-from .pipeline import CHANGE, FITTED, Referee, usual, write_json
+from .pipeline import FITTED, Referee, limits, usual, write_json
 from .worlds import QUARTER, World, world
 
 HERE = Path(__file__).parent
@@ -32,8 +32,8 @@ HERE = Path(__file__).parent
 INSTALLED_BY = {"pymc-marketing": "pip install pymc-marketing nutpie", "meridian": "pip install google-meridian"}
 
 
-def hand_over(made: World, folder: Path) -> str:
-    """Write what a peer reads, and return the task's hash."""
+def hand_over(made: World, folder: Path, fitted: Path) -> str:
+    """Write what a peer reads, with the limits that plans of our fit keep to, and return the task's hash."""
     folder.mkdir(parents=True, exist_ok=True)
     table = made.table()
     typical = usual(made)
@@ -47,8 +47,7 @@ def hand_over(made: World, folder: Path) -> str:
         "periods": QUARTER,
         "today": today,
         "budget": float(made.today.sum()),
-        "limits": {name: [spend * (1 - CHANGE), spend * (1 + CHANGE)] for name, spend in today.items()},
-        "change": CHANGE,
+        "limits": {name: list(ends) for name, ends in limits(fitted).items()},
     }
     found = hashlib.sha256((text + json.dumps(task)).encode()).hexdigest()[:16]
     (folder / "history.csv").write_text(text)
@@ -56,15 +55,15 @@ def hand_over(made: World, folder: Path) -> str:
     return found
 
 
-def run(peer: str, python: str, made: World, folder: Path) -> None:
-    """Let a peer plan a world, unless it did.
+def run(peer: str, python: str, made: World, folder: Path, fitted: Path) -> None:
+    """Let a peer plan a world, unless it did; ``fitted`` is where our fit of it is.
 
     Raises
     ------
     SystemExit
         If it fails, with the last lines of what it said.
     """
-    task, out = hand_over(made, folder), folder / f"{peer}.json"
+    task, out = hand_over(made, folder, fitted), folder / f"{peer}.json"
     if out.exists() and json.loads(out.read_text())["task"] == task:
         return
     script = HERE / f"peer_{peer.replace('-', '_')}.py"

@@ -20,9 +20,9 @@ from optimizer.simulate import Simulator
 from .worlds import CARRY, QUARTER, World
 
 Floats = NDArray[np.float64]
-# How far the starter scenario lets a line move; the ends of the planner's scale, about a usual quarter.
-CHANGE, SCALE = 0.3, (0.8, 1.2)
-FITTED, TRUTH, POINT = "response.nc", "truth.nc", "point.nc"
+# The ends of the planner's scale, about a usual quarter.
+SCALE = (0.8, 1.2)
+FITTED, TRUTH, POINT, STARTER = "response.nc", "truth.nc", "point.nc", "starter.json"
 LEVELS = (0.8, 0.9)
 # Of the stated scale.
 TOLERANCE = 1e-4
@@ -52,7 +52,8 @@ def prepare(world: World, folder: Path) -> float:
         "folds": 1,
     }
     (folder / "fit.yaml").write_text(yaml_text(config))
-    run_fit(folder / "history.csv", folder / "fit.yaml", out_dir=folder)
+    found = run_fit(folder / "history.csv", folder / "fit.yaml", out_dir=folder)
+    write_json(folder / STARTER, found.starter(FITTED))
     fitted = load(folder / FITTED)
     past = world.spend[:, -CARRY:]
     truth = replace(world.truth, history=past, start=fitted.start, period="week")
@@ -76,6 +77,12 @@ def point(model: ResponseModel) -> ResponseModel:
     return replace(model, baseline=model.baseline.mean(axis=0, keepdims=True), **means)
 
 
+def limits(folder: Path) -> dict[str, tuple[float, float]]:
+    """The least and the most each line may get, as the scenario says that the fit wrote to start from."""
+    lines = json.loads((folder / STARTER).read_text())["lines"]
+    return {line["name"]: (line["min"], line["max"]) for line in lines}
+
+
 def usual(world: World) -> dict[str, float]:
     """What each KPI comes to in a usual week: its mean of the last 52."""
     return {name: float(values[-52:].mean()) for name, values in world.kpis.items()}
@@ -83,18 +90,18 @@ def usual(world: World) -> dict[str, float]:
 
 def scenario_of(world: World, folder: Path, response: str = FITTED, **preferences: Any) -> opt.Scenario:
     """What a planner writes: today's budget, the starter's limits, weights on a scale about what is usual."""
-    today = world.today
+    today, ends = world.today, limits(folder)
     data = {
         "name": f"world {world.seed}",
         "currency": "EUR",
         "horizon": {"start": world.start.isoformat(), "periods": QUARTER, "every": "week"},
-        "lines": [{"name": name, "current": float(spend)} for name, spend in zip(world.lines, today, strict=True)],
+        "lines": [
+            {"name": name, "current": float(spend), "min": ends[name][0], "max": ends[name][1]}
+            for name, spend in zip(world.lines, today, strict=True)
+        ],
         "kpis": {name: {"direction": "maximize", "unit": name} for name in world.kpis},
         "response": {"file": response},
-        "constraints": {
-            "budget": {"total": float(np.sum(today))},
-            "change": {"up": CHANGE, "down": CHANGE},
-        },
+        "constraints": {"budget": {"total": float(np.sum(today))}},
         "preferences": {
             "weights": world.weights,
             "scale": {name: [end * mean * QUARTER for end in SCALE] for name, mean in usual(world).items()},
@@ -140,7 +147,7 @@ def by_return(scenario: opt.Scenario) -> Floats:
         ]
     )
     wanted = steps @ value.mean(axis=0) / np.maximum(scenario.current, 1e-9)
-    low, high = scenario.current * (1 - CHANGE), scenario.current * (1 + CHANGE)
+    low, high = np.array([(line.min, line.max) for line in scenario.spec.lines], dtype=float).T
     small, large, budget = 0.0, high.max() / max(wanted[wanted > 0].min(), 1e-300), scenario.current.sum()
     for _ in range(200):
         factor = (small + large) / 2

@@ -15,6 +15,7 @@ from .forecast import INTERVAL, Forecast
 from .history import FitSpec, History
 from .posterior import evidence, known_fit
 from .regression import Draws, Setup
+from .starter import PERIODS, stretches
 
 LOW, HIGH = 0.05, 0.95
 # Correlation from which two lines are said to have moved together.
@@ -57,7 +58,7 @@ def _r2(actual: Floats, expected: Floats) -> float:
 
 def report(fitted: Sequence[KpiFit], setup: Setup, baseline: Floats, history: History, spec: FitSpec) -> Report:
     """All figures as plain data, lines in the order of the config; ``baseline`` is (D, K, P) in KPI units."""
-    lines = line_report(history, setup)
+    lines = line_report(history, setup, min(PERIODS[spec.period], spec.forecast))
     effects = {one.name: effect_report(one, setup, history, spec) for one in fitted}
     return {
         "kpis": {one.name: kpi_report(one, setup, spec, baseline[:, k]) for k, one in enumerate(fitted)},
@@ -165,8 +166,8 @@ def curve_report(fitted: KpiFit, setup: Setup, history: History, line: int, spec
     }
 
 
-def line_report(history: History, setup: Setup) -> Report:
-    """What the history holds of each line, whatever the KPI.
+def line_report(history: History, setup: Setup, periods: int) -> Report:
+    """What the history holds of each line, whatever the KPI; ``latest`` is of so many ``periods`` in a row.
 
     ``own_movement`` is the share of the variance of a line's saturated media that neither the baseline's
     columns nor other lines make too: the inverse of its variance inflation factor. ``off_for`` counts the
@@ -176,7 +177,7 @@ def line_report(history: History, setup: Setup) -> Report:
     known = setup.known
     media = setup.media.columns[setup.media.middle, :known].T
     base = np.column_stack([setup.free[:known], setup.signed[:known]])
-    lines = {}
+    lines, latest = {}, stretches(spend, periods)
     for i, line in enumerate(history.spend.columns):
         others = np.column_stack([base, np.delete(media, i, axis=1)])
         rest = media[:, i] - others @ np.linalg.lstsq(others, media[:, i], rcond=1e-10)[0]
@@ -185,6 +186,7 @@ def line_report(history: History, setup: Setup) -> Report:
             "low": float(spend[i].min()),
             "high": float(spend[i].max()),
             "mean": float(spend[i].mean()),
+            "latest": latest[i],
             "share_of_spend": float(setup.media.share[i]),
             "periods_on": int(np.sum(spend[i] > 0)),
             "off_for": int(known - 1 - np.flatnonzero(spend[i] > 0)[-1]),

@@ -16,7 +16,7 @@ from .. import documents
 from ..curves import FAMILIES, Floats
 from ..errors import DataError, SpecError
 from ..response import ResponseModel, file_hash
-from . import diagnostics, forecast
+from . import diagnostics, forecast, starter
 from .baseline import YEAR, Baseline, baseline
 from .calibrate import LiftTest, calibrate, read_tests
 from .diagnostics import KpiFit
@@ -49,9 +49,10 @@ class Fit:
         a line asks for another. The baseline's draws hold noise to come.
     diagnostics : dict
         Plain data: ``kpis`` (fit, error on periods not yet seen against plain forecasts, media share),
-        ``lines`` (spend seen, periods on, own movement), ``effects`` (share, return and curve by KPI and line
-        with 90 % intervals, how much the data resolved), ``alike`` (pairs of lines that moved together),
-        ``series`` (each KPI by period, as it was and as fitted), ``calibration`` where tests were given.
+        ``lines`` (spend seen, in a period and in as many in a row as a plan has, periods on, own movement),
+        ``effects`` (share, return and curve by KPI and line with 90 % intervals, how much the data resolved),
+        ``alike`` (pairs of lines that moved together), ``series`` (each KPI by period, as it was and as fitted),
+        ``calibration`` where tests were given.
     notes : tuple of str
         What the data cannot tell, in words; the same as ``model.notes``.
     repairs : tuple of str
@@ -72,6 +73,24 @@ class Fit:
     def tables(self) -> dict[str, pd.DataFrame]:
         """Tables to read: ``kpis``, ``lines`` and ``effects``."""
         return diagnostics.tables(self.diagnostics, self.spec.currency)
+
+    def starter(self, response: str = "response.nc") -> dict[str, Any]:
+        """Return a scenario that plans as it stands: the latest spend, every line free where the history has been.
+
+        A line may get no less and no more than it got in as many periods in a row as the plan is for. It plans
+        for the first KPI of the config.
+
+        Parameters
+        ----------
+        response : str
+            The response file, as the scenario names it.
+
+        Raises
+        ------
+        SpecError
+            If the config names no currency.
+        """
+        return starter.of_fit(self, response)
 
     def to_json(self) -> str:
         """Everything but the draws, as JSON with sorted keys: the same fit gives the same bytes."""

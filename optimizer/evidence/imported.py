@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -18,9 +17,9 @@ from ..errors import DataError, SpecError
 from ..response import ResponseModel, file_hash
 from .history import STEP
 from .recompute import TOLERANCE, Recomputation
+from .starter import PERIODS, rounded, scenario
 
-# The starter's horizon, and how far it lets a line move.
-PERIODS = {"week": 13, "day": 28}
+# How far the starter lets a line move: files hold too little of the history to say.
 CHANGE = 0.3
 # From where a price is said to have moved.
 PRICE_MOVED = 0.05
@@ -114,30 +113,29 @@ class Import:
             raise SpecError("nothing says when the plan starts", "give --start, such as 2026-01-05")
         every = self.model.period or "week"
         periods = PERIODS[every]
-        current = [float(f"{float(spend) * periods:.6g}") for spend in self.current]
-        return {
-            "name": f"{kpi}, from {self.source}",
-            "currency": self.currency,
-            "horizon": {"start": start.isoformat(), "periods": periods, "every": every},
-            "lines": [
-                {"name": name, "current": spend, **_selectable(self.attributes.get(name, {}))}
-                for name, spend in zip(self.model.lines, current, strict=True)
-            ],
-            "kpis": {
-                name: {"unit": self.units[name], **({"direction": "maximize"} if name == kpi else {})}
-                for name in self.model.kpis
-            },
-            "response": {"file": response},
-            "constraints": {
-                "budget": {"total": math.fsum(current)},
-                "change": {"up": CHANGE, "down": CHANGE},
-            },
-            "preferences": {},
-            "notes": [
-                f"Today's plan is what was spent a {every} lately, for {periods} {every}s. State your own, and "
-                "the rules that hold for you."
-            ],
-        }
+        lines = [
+            {
+                "name": name,
+                "current": rounded(float(spend) * periods),
+                **_selectable(self.attributes.get(name, {})),
+            }
+            for name, spend in zip(self.model.lines, self.current, strict=True)
+        ]
+        said = (
+            f"Today's plan is what was spent a {every} lately, for {periods} {every}s. State your own, and "
+            "the rules that hold for you."
+        )
+        return scenario(
+            f"{kpi}, from {self.source}",
+            self.currency,
+            (start, periods, every),
+            lines,
+            {name: self.units[name] for name in self.model.kpis},
+            kpi,
+            response,
+            {"change": {"up": CHANGE, "down": CHANGE}},
+            [said],
+        )
 
     def _objective(self, kpi: str | None) -> str:
         names = self.model.kpis
