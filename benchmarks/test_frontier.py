@@ -30,8 +30,8 @@ LINES, BUDGET, PERIODS = 20, 1000.0, 13
 POPULATION, GENERATIONS, SUMS = 100, 200, 91
 ROUNDS, PIECES = 3, 24
 SEEDS = range(3)
-# Where curves are S-shaped the search is stopped after so many seconds. Of four KPIs most fronts take half a minute,
-# and some ten times as long.
+# Where curves are S-shaped the search is stopped after so many seconds. Of four KPIs most fronts take half a
+# minute, and some ten times as long.
 SECONDS = {2: 120.0, 3: 30.0, 4: 600.0}
 Floats = np.ndarray
 
