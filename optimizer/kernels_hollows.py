@@ -58,19 +58,22 @@ def lowest(
     start = 0
     while start < len(some):
         end = _near(some, start, places, width, low, high)
-        at[:] = levels
+        for w in range(n_planes):
+            at[w] = levels[w]
         for j in range(n):
             middle = 0.5 * (low[j] + high[j])
             for w in range(n_planes):
                 at[w] -= slopes[j, w] * middle
-        best = np.argmin(at)
-        at -= at[best]
+        best = 0
+        for w in range(n_planes):
+            best = w if at[w] < at[best] else best
+        least = at[best]
         for j in range(n):
             for w in range(n_planes):
                 at[w] -= abs(slopes[j, w] - slopes[j, best]) * 0.5 * (high[j] - low[j])
         count = 0
         for w in range(n_planes):
-            if at[w] < SLACK:
+            if at[w] < least + SLACK:
                 left[count] = w
                 count += 1
         for i in range(start, end):
@@ -87,7 +90,8 @@ def lowest(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _near(some: Ints, start: int, places: Floats, width: float, low: Floats, high: Floats) -> int:
     """Behind the places that are near the first; write the ends of their ranges."""
-    low[:], high[:] = places[:, some[start]], places[:, some[start]]
+    for j in range(len(low)):
+        low[j] = high[j] = places[j, some[start]]
     for i in range(start + 1, min(start + TOGETHER, len(some))):
         for j in range(len(low)):
             at = places[j, some[i]]
@@ -122,7 +126,8 @@ def where_above(
     width = 2.0 * half * TOGETHER ** (1.0 / len(centres))
     lowest(some, slopes, levels, centres, width, which, heights)
     kept, count = np.empty(len(some), np.int64), 0
-    wanted[:] = False
+    for w in range(len(wanted)):
+        wanted[w] = False
     for i in range(len(some)):
         if heights[i] - low[some[i]] <= near:
             bury(some[i], which[i], heights[i], slopes, half, corners)

@@ -210,10 +210,9 @@ def test_facets_taken_in_bit_by_bit_attain_what_they_attain_at_once(n: int) -> N
             attained.take([b""] * (size - known), known)
             attained.blend(plans[:size], values[:size], tradeoffs, tables.arrays(), lambda: False)
         found.append(attained.cells(4))
-    # Blends that were made in between stay: they may miss less.
+    # Blends that were made in between stay: they may miss less, at most the thousandth that all may miss.
     assert np.all(found[1] >= found[0] - 1e-12)
-    np.testing.assert_allclose(found[1], found[0], atol=0.02)
-    assert (found[1] > found[0] + 1e-12).mean() < 0.3
+    np.testing.assert_allclose(found[1], found[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
