@@ -50,12 +50,13 @@ def fit(
     files = {"evidence.html": render_fit(found)}
     console = terminal.console()
     print_fit(console, found)
-    try:
-        # One that was edited is never written over.
-        if not (out / "scenario.yaml").exists():
+    if (out / "scenario.yaml").exists():
+        console.print("\nThe scenario.yaml that is there is left as it is.")
+    else:
+        try:
             files["scenario.yaml"] = yaml_text(found.starter())
-    except SpecError as error:
-        console.print(f"\nNo scenario to start from: {error}", markup=False, soft_wrap=True)
+        except SpecError as error:
+            console.print(f"\nNo scenario to start from: {error}", markup=False, soft_wrap=True)
     write_all(out, files)
     terminal.say_where(console, out, ("response.nc", "fit.json", *files))
     if found.conflicts:

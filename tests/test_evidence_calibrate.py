@@ -222,7 +222,9 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         out = tmp_path / f"out{code}"
         given = ["fit", str(tmp_path / "h.csv"), "--config", str(tmp_path / "fit.yaml"), "--out", str(out)]
         assert main([*given, "--calibrate", str(tmp_path / "tests.yaml")]) == code
-        assert words in " ".join(capsys.readouterr().out.split())
+        said = " ".join(capsys.readouterr().out.split())
+        assert words in said
+        assert bool(code) == ("is left as it is" in said)
         content = json.loads((out / "fit.json").read_text())
         assert content["diagnostics"]["calibration"]["tests"][0]["conflict"] is bool(code)
         assert words in " ".join(response.load(out / "response.nc").notes)
