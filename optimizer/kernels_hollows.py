@@ -37,7 +37,7 @@ BEYOND = 0.05
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def lowest(
-    some: Ints, slopes: Floats, levels: Floats, places: Floats, width: float, which: Ints, heights: Floats
+    some: Ints, slopes: Floats, levels: Floats, places: Floats, half: float, which: Ints, heights: Floats
 ) -> None:
     """Write the plane that is lowest at each of some places (N,), and its height there.
 
@@ -49,10 +49,11 @@ def lowest(
         Of planes: a height is the level less the slopes times the place.
     places : (O - 1, C)
         Those near each other next to each other (`bricks`).
-    width : float
-        Places this near to each other are looked at together.
+    half : float
+        Half of how far places are from their neighbours; those of a brick of them are looked at together.
     """
     n, n_planes = slopes.shape
+    width = 2.0 * half * TOGETHER ** (1.0 / n)
     low, high = np.empty(n), np.empty(n)
     at, left = np.empty(n_planes), np.empty(n_planes, np.int64)
     start = 0
@@ -117,14 +118,13 @@ def bury(cell: int, which: int, height: float, slopes: Floats, half: float, corn
 def where_above(
     some: Ints, near: float, slopes: Floats, levels: Floats, cells: Cells, wanted: Flags
 ) -> tuple[Ints, Ints, Floats]:
-    """Some cells, those where a box is above what is attained by more than ``near``; in the rest it is done with.
+    """Find, of some cells, those where a box is above what is attained by more than ``near``; the rest are done.
 
-    Returned with its planes that are lowest there, and their heights; these planes are marked in ``wanted`` (W,).
+    Returned are these cells, the box's planes that are lowest there, marked in ``wanted`` (W,), and their heights.
     """
     centres, half, low, corners = cells
     which, heights = np.empty(len(some), np.int64), np.empty(len(some))
-    width = 2.0 * half * TOGETHER ** (1.0 / len(centres))
-    lowest(some, slopes, levels, centres, width, which, heights)
+    lowest(some, slopes, levels, centres, half, which, heights)
     kept, count = np.empty(len(some), np.int64), 0
     for w in range(len(wanted)):
         wanted[w] = False

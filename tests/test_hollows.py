@@ -216,6 +216,22 @@ def test_facets_taken_in_bit_by_bit_attain_what_they_attain_at_once(n: int) -> N
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
+def test_beside_new_facets_are_those_that_share_a_cell_with_one(n: int) -> None:
+    rng = np.random.default_rng(n)
+    low = rng.integers(0, 8, (40, n))
+    high = np.minimum(low + rng.integers(0, 3, (40, n)), 8)
+    new = rng.random(40) < 0.2
+    start, size = low[new].min(axis=0), high[new].max(axis=0) + 2 - low[new].min(axis=0)
+    drops = np.full(size - 1, np.inf)
+    found = kernels_raster.beside(low, high, new, 0.25, start, size, drops.ravel())
+    cells = [set(itertools.product(*map(range, a, b + 1))) for a, b in zip(low, high, strict=True)]
+    theirs = set().union(*(cells[i] for i in np.flatnonzero(new)))
+    np.testing.assert_array_equal(found, [not one.isdisjoint(theirs) for one in cells])
+    for index in np.ndindex(*drops.shape):
+        assert drops[index] == (0.25 if tuple(np.array(index) + start) in theirs else np.inf)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
 def test_what_cells_have_is_the_mean_of_what_their_cells_have(n: int) -> None:
     rng = np.random.default_rng(n)
     side, fine = 6, 2
@@ -223,7 +239,7 @@ def test_what_cells_have_is_the_mean_of_what_their_cells_have(n: int) -> None:
     attained = Attained(n + 1, side, 0.0)
     attained.nodes, attained.means = nodes, means
     out, lowest = attained.cells(fine), attained.lowest(fine)
-    floors = mean_of_corners(floor(side, n + 1))
+    floors = mean_of_corners(floor(np.linspace(-1.0, 1.0, side + 1), n + 1))
     for index, cell in enumerate(itertools.product(range(side // fine), repeat=n)):
         parts = [tuple(fine * np.array(cell) + at) for at in itertools.product(range(fine), repeat=n)]
         highest = [max(nodes[tuple(np.array(p) + 1)], means[p], floors[p]) for p in parts]

@@ -44,7 +44,7 @@ def test_planes_of_a_box_are_above_all_its_plans_and_cells_are_done_with_rightly
     looked_at = np.sort(rng.choice(len(low), 400, replace=False))
     low[:] = np.maximum(low, 0.3)
     for first, last in [(0 * most, most), *np.sort(rng.integers(0, most + 1, (20, 2, 3)), axis=1)]:
-        levels = np.full(len(weights), np.inf)
+        hollows.cells[3][:], levels = corners, np.full(len(weights), np.inf)
         lines = np.arange(3)
         ends = (patterns.tables.grid[lines, patterns.ends[lines, at]] for at in (first, last + 1))
         plans = naive_hollows.splits(*ends, hollows.solver.budget, 30)
@@ -63,9 +63,13 @@ def test_planes_of_a_box_are_above_all_its_plans_and_cells_are_done_with_rightly
         planes = levels[which] / weights[which, -1] - (slopes * hollows.cells[0].T[some]).sum(axis=1)
         np.testing.assert_allclose(planes, heights, atol=1e-12)
         assert excess == pytest.approx(above[some].sum())
-        # A box is remembered at the corners of cells where it is done with.
-        done = np.setdiff1d(looked_at, some)
-        assert np.all(hollows.cells[3][done].mean(axis=1) >= wanted[done] - 1e-12)
+        # A box is remembered at the corners of cells where it is done with, and nowhere else.
+        done = np.isin(np.arange(len(low)), np.setdiff1d(looked_at, some))
+        np.testing.assert_array_equal(hollows.cells[3][~done], corners[~done])
+        centres, half = hollows.cells[0].T[done], hollows.cells[1]
+        once = np.ones((1, len(centres)))
+        there = naive_hollows.cover(weights, centres, half, corners[done], levels[None], once)
+        np.testing.assert_allclose(hollows.cells[3][done].mean(axis=1), there, atol=1e-12)
         # The line to cut has parts to cut it between.
         assert line < 0 or first[line] <= part < last[line]
     hollows.cells[3][:] = corners
@@ -76,10 +80,10 @@ def test_the_lowest_of_planes_is_found_wherever_places_lie(n: int) -> None:
     rng = np.random.default_rng(n)
     places, slopes, levels = rng.uniform(-1.0, 1.0, (n, 300)), rng.random((n, 50)), rng.uniform(1.0, 1.3, 50)
     wanted = levels - places.T @ slopes
-    for width in (0.0, 0.2, 2.0):
+    for half in (0.0, 0.02, 1.0):
         some = rng.permutation(300)[:200]
         which, heights = np.empty(200, dtype=np.int64), np.empty(200)
-        kernels_hollows.lowest(some, slopes, levels, places, width, which, heights)
+        kernels_hollows.lowest(some, slopes, levels, places, half, which, heights)
         np.testing.assert_allclose(heights, wanted[some].min(axis=1), atol=1e-14)
         np.testing.assert_allclose(wanted[some, which], heights, atol=1e-14)
 

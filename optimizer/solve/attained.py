@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 # Facets of this size or less, in cells of the grid, are not cut further for what the patch may bulge beyond them.
 LEAST_FACET = 3.0
+# Numbers of facets, rising, and what these miss: none but one behind all that there may be.
+NONE_KNOWN = np.array([np.iinfo(np.uint64).max], dtype=np.uint64), np.array([np.nan])
 
 
 class Attained:
@@ -127,15 +129,12 @@ class Attained:
         """Take in a patch's facets (S, O) of points, which are those of its plans, as they are and with less."""
         less, which = np.divmod(facets, len(group))
         own, corners, ids = group[which], points[facets], self._hashed(group[which], less)
-        known, known_missed = self._known.get(key, (np.empty(0, dtype=np.uint64), np.empty(0)))
-        at = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
-        new = known[at] != ids if len(known) else np.ones(len(ids), dtype=np.bool_)
-        missed = np.empty(len(ids))
-        if len(known):
-            missed[~new] = known_missed[at[~new]]
+        known, known_missed = self._known.get(key, NONE_KNOWN)
+        at = np.searchsorted(known, ids)
+        new, missed = known[at] != ids, known_missed[at]
         missed[new] = kernels.missed_by_facets(own[new], plans, tradeoffs, tables)
         order = np.argsort(ids)
-        self._known[key] = ids[order], missed[order]
+        self._known[key] = np.append(ids[order], NONE_KNOWN[0]), np.append(missed[order], NONE_KNOWN[1])
         real = (facets < len(group)).all(axis=1)
         self._facets[key] = own[real], missed[real]
         self._raise(corners, missed, new)
@@ -144,9 +143,10 @@ class Attained:
         """Numbers that tell facets (S, O) of plans, with less of an objective or as they are, from each other."""
         ids = plans * (self.n + 1) + less
         while len(self._random) <= ids.max():
-            more = np.random.default_rng(len(self._random)).integers(2**63, size=4096, dtype=np.uint64)
+            known = len(self._random)
+            more = np.random.default_rng(known).integers(2**60, size=max(known, 4096), dtype=np.uint64)
             self._random = np.concatenate([self._random, more])
-        return np.asarray(self._random[ids].sum(axis=1, dtype=np.uint64))
+        return np.asarray(self._random[ids].sum(axis=1))
 
     def _with_less(self, points: Floats) -> Floats:
         """Places and heights (N, O), and behind them those with less of each objective: (N * (O + 1), O)."""
@@ -229,9 +229,8 @@ def slanted(values: Floats) -> Floats:
     return np.concatenate([0.5 * (values[..., :-1] - values[..., -1:] + 1.0), values[..., -1:]], axis=-1)
 
 
-def floor(side: int, n: int) -> Floats:
-    """Heights below which some objective is below nothing, at the nodes of a grid of ``side`` cells a side."""
-    places = np.linspace(-1.0, 1.0, side + 1)
+def floor(places: Floats, n: int) -> Floats:
+    """Heights below which some objective is below nothing, where each of n - 1 places is any of some."""
     return np.maximum(0.0, -functools.reduce(np.minimum.outer, [places] * (n - 1)))
 
 

@@ -9,7 +9,6 @@ blended objectives; where they are not, what it may fall short by is bounded and
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable
 
@@ -105,9 +104,9 @@ class Hollows:
         levels = np.full(len(weights), np.inf)
         levels[:known] = -outside[:, -1] / sums
         # Places of cells, and heights along the diagonal: `attained`.
-        places = 1.0 / self.side + np.linspace(-1.0, 1.0, self.side + 1)[:-1]
-        centres = np.stack([each.ravel() for each in np.meshgrid(*[places] * (n - 1), indexing="ij")])
-        floors = floor(self.side, n)
+        ends = np.linspace(-1.0, 1.0, self.side + 1)
+        places = ends[:-1] + 1.0 / self.side
+        centres, floors = _everywhere(places, n), floor(ends, n)
         # The first objective is the lowest bit of a corner's number.
         corners = np.stack(
             [
@@ -120,7 +119,7 @@ class Hollows:
         self._hull = left_in_cells(slanted_weights[:known], levels[:known], self.side, HULL[n])
         # Heights are over places: so much of them the front is seen over.
         self._width = 2.0 ** (n - 1)
-        seen = self._width * float(np.mean(self._hull > np.maximum(0.0, -centres.min(axis=0))))
+        seen = self._width * float(np.mean(self._hull > floor(places, n).ravel()))
         self._near = NEAR * tolerance * sandwich.bound / seen
         self.attained = Attained(n, self.side * self.fine, MISSED * self._near)
         self._lowest = self.attained.lowest(self.fine)
@@ -376,17 +375,19 @@ def left_in_cells(weights: Floats, levels: Floats, side: int, finer: int) -> Flo
     """
     n, parts = weights.shape[1], side * finer
     ends = np.linspace(-1.0, 1.0, parts + 1)
-    nodes = np.stack([each.ravel() for each in np.meshgrid(*[ends] * (n - 1), indexing="ij")])
+    nodes = _everywhere(ends, n)
     slopes = np.ascontiguousarray((weights[:, :-1] / weights[:, -1:]).T)
     order = bricks(nodes, 1.0 / parts)
     which, heights, grid = np.empty_like(order), np.empty(len(order)), np.empty((parts + 1,) * (n - 1))
-    width = 2.0 / parts * kernels.TOGETHER ** (1.0 / (n - 1))
-    kernels.lowest(order, slopes, levels / weights[:, -1], nodes, width, which, heights)
+    kernels.lowest(order, slopes, levels / weights[:, -1], nodes, 1.0 / parts, which, heights)
     grid.ravel()[order] = heights
-    mean = mean_of_corners(grid)
     middles = 0.5 * (ends[:-1] + ends[1:])
-    lowest = np.maximum(0.0, -functools.reduce(np.minimum.outer, [middles] * (n - 1)))
-    return coarse(np.maximum(mean, lowest), finer)
+    return coarse(np.maximum(mean_of_corners(grid), floor(middles, n)), finer)
+
+
+def _everywhere(places: Floats, n: int) -> Floats:
+    """All combinations of places, the last one fastest: (n - 1, C)."""
+    return np.stack([each.ravel() for each in np.meshgrid(*[places] * (n - 1), indexing="ij")])
 
 
 def _thinned(values: Floats, left: NDArray[np.int64], most: int) -> NDArray[np.int64]:
