@@ -47,7 +47,9 @@ class Line(Spec):
     ``price`` is what one unit of media costs, the same in all periods or one for each; curves are in media. With
     price 1 media is spend. ``history`` is the spend of the periods just before the horizon, the latest last; it
     is bought at the first period's price. ``max_per_period`` caps the spend of every period. ``package`` is what a
-    line is sold in: its spend is a whole number of packages of so much currency, none among them.
+    line is sold in: its spend is a whole number of packages of so much currency, none among them. ``limits:
+    evidence`` says that ``min`` and ``max`` are as far as there is evidence of what money does, not a rule: a test
+    beyond them moves them, see `what_to_test`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -57,6 +59,7 @@ class Line(Spec):
     current: Money
     min: Money = 0.0
     max: Money | None = None
+    limits: Literal["evidence"] | None = None
     max_per_period: Money | None = None
     locked: bool = False
     change: LineChange | None = None

@@ -6,11 +6,15 @@ anew, as `evidence.calibrate` does; the plan that is best for those weights repl
 what it gains in the draw that was the truth. The mean gain over draws is what the test is worth, the share of
 results that gain is its chance. The truth is left out of the draws that a result weighs: it would be found again
 by its own lift, and tests would seem to teach what no test can.
+
+A test also goes where the history has not been. Where a line's limits are said to be those of the evidence, they
+move to what was tested, and the plans that a result may lead to with them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +29,14 @@ from .plan import records
 if TYPE_CHECKING:
     from .plan import Plan
     from .response import ResponseModel
+    from .scenario import Scenario
     from .solve.problem import Problem
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # Spend during the test, in today's: near enough to what a plan would do that another kind of curve says the same.
-SIZES = (0.5, 1.5)
+SIZES = (0.0, 0.5, 1.5, 2.0)
 PERIODS, ERROR = 6, 0.01
 # Results a line's test may have, from which plans are made: groups of draws by their lift.
 GROUPS = 5
@@ -48,11 +54,13 @@ class NextTest:
     ----------
     table : DataFrame
         One row a line and size, the most valuable first: ``line``, ``spend`` (of today's during the test; 0 is
-        off), ``amount`` (currency a period during the test), ``gain`` (expected from replanning with the result,
-        in steps of the scale; 0 where keeping the plan is better than following results), ``gain_share`` (of what
-        knowing everything would gain), ``chance`` (share of results after which the new plan is better than the
-        present one; where a rule holds the plan a result may change nothing), then for each KPI ``lift <kpi>``
-        (expected) and ``doubt <kpi>`` (its standard deviation over draws), in all periods of the test.
+        off), ``amount`` (currency a period during the test), ``min`` and ``max`` (what the line may get after it,
+        currency over the horizon: further than before where its ``limits`` are ``evidence``), ``gain`` (expected
+        from replanning with the result, in steps of the scale; 0 where keeping the plan is better than following
+        results), ``gain_share`` (of what knowing everything would gain), ``chance`` (share of results after which
+        the new plan is better than the present one; where a rule holds the plan a result may change nothing), then
+        for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over draws), in all
+        periods of the test.
     periods : int
         Of the test.
     error : dict
@@ -113,6 +121,30 @@ class NextTest:
         }
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """A test that may be chosen: spend in today's and a period, what the line may get after it, over the horizon.
+
+    All draws foretell ``lifts`` (D, K), ``units`` in standard errors.
+    """
+
+    line: str
+    size: float
+    amount: float
+    limits: tuple[float, float]
+    lifts: Floats
+    units: Floats
+
+    def row(self, gain: float, perfect: float, chance: float, kpis: list[str]) -> dict[str, Any]:
+        """The test's row of the table."""
+        row: dict[str, Any] = {"line": self.line, "spend": self.size, "amount": self.amount}
+        row |= dict(zip(("min", "max"), self.limits, strict=True))
+        row |= {"gain": gain, "gain_share": gain / perfect if perfect > 0 else 0.0, "chance": chance}
+        for name, lift in zip(kpis, self.lifts.T, strict=True):
+            row |= {f"lift {name}": float(lift.mean()), f"doubt {name}": float(lift.std())}
+        return row
+
+
 def what_to_test(
     plan: Plan,
     *,
@@ -160,33 +192,35 @@ def what_to_test(
     )
     counted = [scenario.response.kpis[k] for k in np.flatnonzero(kpis)]
     errors = {name: error * _usual(plan, name, periods) for name in counted}
-    tests = [
-        (line, size, amount)
-        for line, amount in zip(scenario.lines, scenario.current / scenario.spec.horizon.periods, strict=True)
-        if amount > 0
-        for size in sizes
-        if size != 1.0
-    ]
-    # By test: what every draw foretells, in standard errors. (D, K)
-    lifts = [_lifts(scenario.response, line, amount, size, periods, counted) for line, size, amount in tests]
-    scaled = [lift / np.array(list(errors.values())) for lift in lifts]
+    trials = _trials(scenario, sizes, periods, errors)
     # One size of each line says how its draws differ.
-    plans = _plans(problem, goal, plan, scaled[:: len([size for size in sizes if size != 1.0])])
-    worth = _worth(problem, kpis, goal, plans)
-    now = worth.mean(axis=0)[0]
-    perfect = float(worth.max(axis=1).mean() - now)
+    plans = _plans(problem, goal, plan, [next(by).units for _, by in groupby(trials, lambda one: one.line)])
+    opened = [_opened(plan, trial) for trial in trials]
+    worth = _worth(problem, kpis, goal, np.vstack([plans, *opened]))
+    perfect = float((worth.max(axis=1) - worth[:, 0]).mean())
+    # Which test each plan needs; those within today's limits need none.
+    needs = np.repeat(np.arange(len(trials) + 1), [len(plans), *map(len, opened)])
     # The same errors for every test: what differs between tests is what they tell.
     results = np.random.default_rng(seed).standard_normal((RESULTS, len(worth), len(counted)))
     rows = []
-    for (line, size, amount), lift, units in zip(tests, lifts, scaled, strict=True):
-        gain, chance = _gain(worth, units, results)
-        row: dict[str, Any] = {"line": line, "spend": size, "amount": amount * size, "gain": gain}
-        row |= {"gain_share": gain / perfect if perfect > 0 else 0.0, "chance": chance}
-        for k, name in enumerate(counted):
-            row |= {f"lift {name}": float(lift[:, k].mean()), f"doubt {name}": float(lift[:, k].std())}
-        rows.append(row)
+    for i, trial in enumerate(trials, start=1):
+        gain, chance = _gain(worth[:, (needs == 0) | (needs == i)], trial.units, results)
+        rows.append(trial.row(gain, perfect, chance, counted))
     table = pd.DataFrame(rows).sort_values(["gain", "chance"], ascending=False, kind="stable", ignore_index=True)
     return NextTest(table, periods, errors, perfect, plan, seed)
+
+
+def _trials(scenario: Scenario, sizes: tuple[float, ...], periods: int, errors: dict[str, float]) -> list[_Trial]:
+    """All tests that may be chosen, line by line."""
+    found = []
+    for line, usual in zip(scenario.lines, scenario.current / scenario.spec.horizon.periods, strict=True):
+        for size in sizes:
+            if usual > 0 and size != 1.0:
+                amount = usual * size
+                lifts = _lifts(scenario.response, line, usual, amount, periods, list(errors))
+                limits, units = _limits(scenario, line, amount), lifts / np.array(list(errors.values()))
+                found.append(_Trial(line, size, amount, limits, lifts, units))
+    return found
 
 
 def _usual(plan: Plan, kpi: str, periods: int) -> float:
@@ -194,41 +228,74 @@ def _usual(plan: Plan, kpi: str, periods: int) -> float:
     return abs(float(plan.outcomes.loc[kpi, "current"])) / plan.scenario.spec.horizon.periods * periods
 
 
-def _lifts(model: ResponseModel, line: str, amount: float, size: float, periods: int, kpis: list[str]) -> Floats:
+def _lifts(model: ResponseModel, line: str, usual: float, amount: float, periods: int, kpis: list[str]) -> Floats:
     """The lift that every draw foretells: (D, K)."""
     found = []
     for kpi in kpis:
-        test = LiftTest(
-            name=line, line=line, kpi=kpi, spend=[amount, amount * size], periods=periods, lift=0.0, se=1.0
-        )
+        test = LiftTest(name=line, line=line, kpi=kpi, spend=[usual, amount], periods=periods, lift=0.0, se=1.0)
         found.append(foretold(model, test))
     return np.stack(found, axis=1)
 
 
-def _plans(problem: Problem, goal: Any, plan: Plan, scaled: list[Floats]) -> Floats:
-    """Plans that a result may lead to, the present one first: (N, L) scaled spend.
+def _held(scenario: Scenario, line: str) -> tuple[float, float]:
+    """What a line may get: currency over the horizon."""
+    said = scenario.spec.lines[scenario.lines.index(line)]
+    return said.min, scenario.spec.constraints.budget.amount if said.max is None else said.max
 
-    One for each group of draws that foretell about the same lift of a test.
-    """
+
+def _limits(scenario: Scenario, line: str, amount: float) -> tuple[float, float]:
+    """What a line may get after a test at an amount a period: currency over the horizon."""
+    least, most = _held(scenario, line)
+    if scenario.spec.lines[scenario.lines.index(line)].limits is None:
+        return least, most
+    tested = amount * scenario.spec.horizon.periods
+    return min(least, tested), max(most, tested)
+
+
+def _plans(problem: Problem, goal: Any, plan: Plan, scaled: list[Floats]) -> Floats:
+    """Plans that a result may lead to within today's limits, the present one first: (N, L) scaled spend."""
+    start = problem.scaled(plan.totals.to_numpy(dtype=float))
+    return np.array([start, *(z for units in scaled for z in _best(problem, goal, start, _groups(units)))])
+
+
+def _opened(plan: Plan, trial: _Trial) -> Floats:
+    """Plans that a result may lead to because the test moves the line's limits: (N, L) scaled spend, or none."""
+    from .solve.cells import problem_of
+    from .solve.tradeoff import goal_of
+
+    if trial.limits == _held(plan.scenario, trial.line):
+        return np.empty((0, len(plan.scenario.lines)))
+    problem = problem_of(plan.scenario.with_limits({trial.line: trial.limits}))
+    start = problem.scaled(plan.totals.to_numpy(dtype=float))
+    # The limits alone may be worth a move, whatever the result: that of all draws together.
+    groups = [np.arange(len(trial.units)), *_groups(trial.units)]
+    return np.array(_best(problem, goal_of(problem), start, groups)).reshape(-1, len(start))
+
+
+def _groups(units: Floats) -> list[Ints]:
+    """Draws that foretell about the same lifts (D, K) of a test; none where all foretell the same."""
+    if float(units.std(axis=0).max()) < 1e-9:
+        return []
+    # All KPIs of a test together: the direction in which draws differ most.
+    away = units - units.mean(axis=0)
+    along = away @ np.linalg.svd(away, full_matrices=False)[2][0]
+    return np.array_split(np.argsort(along, kind="stable"), GROUPS)
+
+
+def _best(problem: Problem, goal: Any, start: Floats, groups: list[Ints]) -> list[Floats]:
+    """The best plan for each group of draws: (L,) scaled spend each."""
     from .solve.cautious import weighted
     from .solve.routes import pick_route
 
-    start = problem.scaled(plan.totals.to_numpy(dtype=float))
-    found = [start]
-    for units in scaled:
-        if float(units.std(axis=0).max()) < 1e-9:
+    found = []
+    for group in groups:
+        share = np.zeros(problem.simulator.scale.shape[2])
+        share[group] = len(share) / len(group)
+        try:
+            found.append(pick_route(weighted(problem, share)).maximise(goal, TOLERANCE, near=start).z)
+        except (InfeasibleError, SolverError):
             continue
-        # All KPIs of a test together: the direction in which draws differ most.
-        away = units - units.mean(axis=0)
-        along = away @ np.linalg.svd(away, full_matrices=False)[2][0]
-        for group in np.array_split(np.argsort(along, kind="stable"), GROUPS):
-            share = np.zeros(len(along))
-            share[group] = len(along) / len(group)
-            try:
-                found.append(pick_route(weighted(problem, share)).maximise(goal, TOLERANCE, near=start).z)
-            except (InfeasibleError, SolverError):
-                continue
-    return np.array(found)
+    return found
 
 
 def _worth(problem: Problem, kpis: Floats, goal: Any, plans: Floats) -> Floats:

@@ -342,6 +342,24 @@ class Scenario:
         data["preferences"]["scale"] = {**data["preferences"]["scale"], **pinned}
         return replace(self.restated(data), base=self.base)
 
+    def with_limits(self, limits: Mapping[str, tuple[float, float]]) -> Scenario:
+        """Return the scenario with the least and the most that these lines may get, currency over the horizon.
+
+        Raises
+        ------
+        SpecError
+            If a line is not in the scenario, or its least is more than its most.
+        """
+        if unknown := limits.keys() - set(self.lines):
+            raise SpecError(f"there is no line '{min(unknown)}'", f"lines are: {', '.join(self.lines)}")
+        data = self.spec.model_dump(exclude_none=True, exclude={"hash"})
+        for i, line in enumerate(self.lines):
+            if line in limits:
+                data["lines"][i] |= dict(zip(("min", "max"), map(float, limits[line]), strict=True))
+        spec = documents.check(Document(data), ScenarioSpec)
+        rules = compile_rules(spec.lines, spec.constraints, shares_of(spec), self.free)
+        return replace(self, spec=spec, polyhedron=rules)
+
     def variant(
         self,
         name: str,

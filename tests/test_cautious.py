@@ -18,6 +18,7 @@ from optimizer.preferences import CAUTION
 from optimizer.report.testing import print_next_test
 from optimizer.response import ResponseModel
 from optimizer.solve.cautious import worst_weights
+from optimizer.solve.cells import problem_of
 
 LINES = ("a", "b", "c")
 DRAWS = 40
@@ -131,6 +132,39 @@ def test_caution_without_a_sum_is_refused(tmp_path: Path) -> None:
     with pytest.raises(opt.SpecError, match="caution does not go with targets or priorities") as caught:
         scenario(tmp_path, caution=0.2, priorities=["sales"])
     assert caught.value.path == ("preferences", "caution")
+
+
+def test_a_test_moves_limits_that_are_those_of_the_evidence(tmp_path: Path) -> None:
+    # What is known best pays best, and may not have more.
+    data = scenario(tmp_path, caution=0.0).resolved()
+    del data["hash"], data["constraints"]["change"]
+    for line, most in zip(data["lines"], (420.0, 600.0, 440.0), strict=True):
+        line |= {"min": 300.0, "max": most}
+    held = opt.Scenario.from_dict(data, tmp_path)
+    for line in data["lines"]:
+        line["limits"] = "evidence"
+    open_ = opt.Scenario.from_dict(data, tmp_path)
+    by_rule, by_evidence = (opt.what_to_test(opt.solve(one)) for one in (held, open_))
+    keys, ends = ["line", "spend"], ["min", "max"]
+    first = by_rule.table.set_index(keys)
+    assert (first.loc["a", ends] == [300.0, 420.0]).all(axis=None)
+    then = by_evidence.table.set_index(keys)
+    assert then.loc[("a", 2.0), ends].tolist() == [300.0, 800.0]
+    assert then.loc[("c", 0.0), ends].tolist() == [0.0, 440.0]
+    # Half as much again is no further than this line may go already.
+    assert then.loc[("b", 1.5), ends].tolist() == [300.0, 600.0]
+    assert (then["gain"] >= first["gain"].reindex(then.index) - 1e-9).all()
+    assert by_evidence.table["gain"].iloc[0] > 1.5 * by_rule.table["gain"].iloc[0]
+    assert by_evidence.table["gain"].iloc[0] <= by_evidence.perfect * (1 + 1e-9)
+    # A test that measures nothing still moves the limits, and a plan gains by that alone.
+    blind = opt.what_to_test(by_evidence.plan, error=1e6).table.set_index(keys)
+    wider = opt.solve(open_.with_limits({"c": (300.0, 800.0)}))
+    moved, now = (gains(held, x.spend.to_numpy()).mean() for x in (wider, by_evidence.plan))
+    step = problem_of(open_).objectives[0].unit
+    assert blind.loc[("c", 2.0), "gain"] * step == pytest.approx(moved - now, rel=1e-3)
+    console = Console(record=True, width=120, file=io.StringIO())
+    print_next_test(console, by_evidence)
+    assert "once its limits reach as far as it was tested" in " ".join(console.export_text().split())
 
 
 def test_what_to_test_is_the_line_that_is_hardly_known(tmp_path: Path) -> None:

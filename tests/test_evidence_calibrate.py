@@ -174,6 +174,32 @@ def test_a_test_tells_apart_lines_that_moved_together() -> None:
     assert after.model.draws == spec.draws
 
 
+def test_a_test_moves_how_far_the_evidence_goes_unless_it_is_a_conflict() -> None:
+    history, spec, gain = confounded()
+    spec = spec.model_copy(update={"currency": "EUR"})
+    # Half the market: what was spent there stands for twice as much.
+    cut = {"name": "off", "line": "line0", "kpi": "sales", "spend": [500.0, 0.0], "periods": 4, "part": 0.5}
+    ends = {}
+    for kind, lift in (("none", None), ("agrees", -2 * gain), ("conflict", 4000.0)):
+        tests = [] if lift is None else [LiftTest(**cut, lift=lift, se=100.0)]
+        found = fit(history, spec, tests=tests)
+        starter = {line["name"]: line for line in found.starter()["lines"]}
+        assert {line["limits"] for line in starter.values()} == {"evidence"}
+        row = found.model.lines.index("line0")
+        ends[kind] = [
+            starter["line0"]["min"],
+            starter["line0"]["max"],
+            starter["line1"]["min"],
+            *found.model.observed[row],
+        ]
+        assert ("tested in an experiment" in " ".join(found.starter()["notes"])) == (kind == "agrees")
+    low = history.spend["line0"].min()
+    assert ends["none"][0] > 0
+    assert ends["conflict"] == ends["none"]
+    assert ends["none"][3] == low
+    assert ends["agrees"] == [0.0, *ends["none"][1:3], 0.0, ends["none"][4]]
+
+
 def test_geo_experiment_moves_the_curve_towards_it() -> None:
     if not GEO.exists():
         pytest.skip("the data are not here")

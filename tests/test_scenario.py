@@ -288,6 +288,23 @@ def test_with_scale_refuses_a_reversed_scale():
         rich().with_scale({"kpi0": (20.0, 10.0)})
 
 
+def test_with_limits_moves_these_lines_alone():
+    scenario = rich()
+    first, *others = scenario.spec.lines
+    moved = scenario.with_limits({first.name: (np.float64(1.0), 5e6)})
+    assert (moved.spec.lines[0].min, moved.spec.lines[0].max) == (1.0, 5e6)
+    assert list(moved.spec.lines[1:]) == others
+    assert moved.response is scenario.response
+    again = moved.resolved()
+    del again["hash"]
+    assert opt.Scenario.from_dict(again).polyhedron.b.tolist() == moved.polyhedron.b.tolist()
+    with pytest.raises(opt.SpecError, match="there is no line 'radio'"):
+        scenario.with_limits({"radio": (0.0, 1.0)})
+    with pytest.raises(opt.SpecError) as caught:
+        scenario.with_limits({first.name: (2.0, 1.0)})
+    assert caught.value.path[:2] == ("lines", 0)
+
+
 def test_notes_come_from_the_scenario_and_its_response(tmp_path):
     model = replace(make_model(), notes=("the evidence is thin",))
     scenario = scenario_on_file(tmp_path, model, changes={"notes": ["figures are made up"]})

@@ -96,7 +96,13 @@ def scenario_of(world: World, folder: Path, response: str = FITTED, **preference
         "currency": "EUR",
         "horizon": {"start": world.start.isoformat(), "periods": QUARTER, "every": "week"},
         "lines": [
-            {"name": name, "current": float(spend), "min": ends[name][0], "max": ends[name][1]}
+            {
+                "name": name,
+                "current": float(spend),
+                "min": ends[name][0],
+                "max": ends[name][1],
+                "limits": "evidence",
+            }
             for name, spend in zip(world.lines, today, strict=True)
         ],
         "kpis": {name: {"direction": "maximize", "unit": name} for name in world.kpis},

@@ -75,5 +75,7 @@ def _after(
         tests.append(LiftTest(**said, lift=lift + float(off) * error, se=error))
     model = plan.scenario.response
     chosen = calibrate(model, tests).pick(model.draws, 1)
-    found = opt.solve(replace(plan.scenario, response=model.with_draws(chosen)), tolerance=TOLERANCE)
+    # What `fit --calibrate` would write: curves as the test has corrected them, limits that it has moved.
+    scenario = plan.scenario.with_limits({line: (row["min"], row["max"])})
+    found = opt.solve(replace(scenario, response=model.with_draws(chosen)), tolerance=TOLERANCE)
     return referee.gain(found.totals.to_numpy(dtype=float))

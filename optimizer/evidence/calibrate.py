@@ -82,6 +82,11 @@ class LiftTest(Spec):
         assert self.high is not None
         return float((self.high - self.low) / (2 * ndtri(0.5 + self.level / 2)))
 
+    @property
+    def whole(self) -> tuple[float, float]:
+        """Spend a period without and with the test as if it had been in the whole market."""
+        return self.spend[0] / self.part, self.spend[1] / self.part
+
 
 class LiftTests(Spec):
     """A file of tests: ``tests``, one entry each."""
@@ -95,6 +100,8 @@ class LiftResult:
 
     Attributes
     ----------
+    spend : (float, float)
+        Without and with the test, currency a period, of the whole market.
     measured, before, after : dict
         Lift as measured, as the model foretold it, and as it does now: ``mean``, ``low``, ``high`` (90 %).
     conflict : bool
@@ -108,6 +115,7 @@ class LiftResult:
     name: str
     line: str
     kpi: str
+    spend: tuple[float, float]
     measured: dict[str, float]
     before: dict[str, float]
     after: dict[str, float]
@@ -138,6 +146,15 @@ class Calibration:
     def conflicts(self) -> tuple[LiftResult, ...]:
         """Tests that contradict the model."""
         return tuple(result for result in self.results if result.conflict)
+
+    @property
+    def tested(self) -> dict[str, tuple[float, float]]:
+        """The least and the most that lines were tested at, currency a period, conflicts left out."""
+        spend: dict[str, list[float]] = {}
+        for result in self.results:
+            if not result.conflict:
+                spend.setdefault(result.line, []).extend(result.spend)
+        return {line: (min(each), max(each)) for line, each in spend.items()}
 
     def pick(self, draws: int, seed: int) -> Ints:
         """Draws in proportion to their weights, evenly spread (systematic resampling): (draws,)."""
@@ -227,6 +244,7 @@ def calibrate(model: ResponseModel, tests: Sequence[LiftTest]) -> Calibration:
             test.name,
             test.line,
             test.kpi,
+            test.whole,
             _normal(test.lift, test.error),
             _summary(lift, np.full(model.draws, 1 / model.draws)),
             _summary(lift, weights),
@@ -245,7 +263,7 @@ def foretold(model: ResponseModel, test: LiftTest) -> Floats:
     Spend before the test was as it would have been without it; the model's is that of the whole market.
     """
     length = int(model.length[model.kpis.index(test.kpi), model.lines.index(test.line)])
-    without, during = (amount / test.part for amount in test.spend)
+    without, during = test.whole
     usual = np.full(length - 1 + test.periods + test.after, without)
     changed = usual.copy()
     changed[length - 1 : length - 1 + test.periods] = during

@@ -49,7 +49,8 @@ class Fit:
         a line asks for another. The baseline's draws hold noise to come.
     diagnostics : dict
         Plain data: ``kpis`` (fit, error on periods not yet seen against plain forecasts, media share),
-        ``lines`` (spend seen, in a period and in as many in a row as a plan has, periods on, own movement),
+        ``lines`` (spend seen, in a period and in as many in a row as a plan has, and in tests, periods on, own
+        movement),
         ``effects`` (share, return and curve by KPI and line with 90 % intervals, how much the data resolved),
         ``alike`` (pairs of lines that moved together), ``series`` (each KPI by period, as it was and as fitted),
         ``calibration`` where tests were given.
@@ -77,8 +78,8 @@ class Fit:
     def starter(self, response: str = "response.nc") -> dict[str, Any]:
         """Return a scenario that plans as it stands: the latest spend, every line free where the history has been.
 
-        A line may get no less and no more than it got in as many periods in a row as the plan is for. It plans
-        for the first KPI of the config.
+        A line may get no less and no more than it got in as many periods in a row as the plan is for, or was
+        tested at. It plans for the first KPI of the config.
 
         Parameters
         ----------
@@ -223,6 +224,10 @@ def fit(
         report["calibration"] = calibration.to_dict()
         said = (*calibration.notes(), *said)
     model = _model(history, spec, fitted, setup, future)
+    for line, ends in calibration.tested.items() if calibration is not None else ():
+        report["lines"][line]["tested"] = list(ends)
+        seen = model.observed[model.lines.index(line)]
+        seen[:] = min(seen[0], ends[0]), max(seen[1], ends[1])
     model = replace(model, notes=said, attributes=_about(history, spec, config_sha256, tests))
     conflicts = len(calibration.conflicts) if calibration is not None else 0
     return Fit(model.select(list(spec.kpis), list(spec.lines)), report, said, history.repairs, spec, conflicts)

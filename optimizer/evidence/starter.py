@@ -101,23 +101,30 @@ def of_fit(fit: Fit, response: str) -> dict[str, Any]:
     assert start is not None
     found = fit.diagnostics["lines"]
     periods = next(iter(found.values()))["latest"]["periods"]
-    lines = [
-        {
-            "name": name,
-            "current": rounded(found[name]["latest"]["spend"]),
-            "min": rounded(found[name]["latest"]["least"], math.floor),
-            "max": rounded(found[name]["latest"]["most"], math.ceil),
-        }
-        for name in spec.lines
-    ]
+    lines = []
+    for name in spec.lines:
+        latest, tested = found[name]["latest"], found[name].get("tested", ())
+        ends = [latest["least"], latest["most"], *(periods * amount for amount in tested)]
+        lines.append(
+            {
+                "name": name,
+                "current": rounded(latest["spend"]),
+                "min": rounded(min(ends), math.floor),
+                "max": rounded(max(ends), math.ceil),
+                "limits": "evidence",
+            }
+        )
     about, kpi = fit.model.attributes, next(iter(spec.kpis))
     every = f"{periods} {spec.period}s"
     notes = [
         f"Today's plan ('current') is what was spent in the latest {every}.",
         f"'min' and 'max' of a line are the least and the most that was spent on it in any {every} in a row, "
         f"{about['first']} to {about['last']}: beyond them no {spec.period} of the history says what money does. "
-        "Where you know better, or must move less, write your own.",
+        "Where you know better, or must move less, write your own, and take 'limits: evidence' away: it says that "
+        "a test beyond them may move them.",
     ]
+    if tested := [name for name in spec.lines if "tested" in found[name]]:
+        notes.append(f"So far as it was tested in an experiment, a line may go further: {', '.join(tested)}.")
     if len(spec.kpis) > 1:
         notes.append(f"This plans for {kpi} alone. State what the other KPIs are worth beside it.")
     return scenario(

@@ -18,20 +18,29 @@ SHOWN = 5
 def print_next_test(console: Console, found: NextTest) -> None:
     """Print the tests worth most, one a line: size, expected gain, and the lift each KPI is expected to show."""
     scenario = found.plan.scenario
-    kpis = list(found.error)
-    table = columns("Test", f"{scenario.spec.currency} a {scenario.spec.horizon.every}", "Worth", "Chance", *kpis)
+    kpis, currency = list(found.error), scenario.spec.currency
     best = found.table.drop_duplicates("line").head(SHOWN)
+    evidence = any(line.limits is not None for line in scenario.spec.lines)
+    then = [f"{currency} then"] if evidence else []
+    table = columns("Test", f"{currency} a {scenario.spec.horizon.every}", *then, "Worth", "Chance", *kpis)
     for _, row in best.iterrows():
         size = float(row["spend"])
         what = "off" if size == 0 else percent(size - 1, sign=True)
         lifts = (two(number(float(row[f"lift {kpi}"])), f"± {number(float(row[f'doubt {kpi}']))}") for kpi in kpis)
         worth, chance = percent(float(row["gain_share"])), percent(float(row["chance"]))
-        table.add_row(two(clean(row["line"]), what), number(float(row["amount"])), worth, chance, *lifts)
+        ends = [two(f"{number(float(row['min']))} to", number(float(row["max"])))] if evidence else []
+        table.add_row(two(clean(row["line"]), what), number(float(row["amount"])), *ends, worth, chance, *lifts)
     console.print()
+    moved = (
+        f"Then: what the line may get in all {scenario.spec.horizon.periods} {scenario.spec.horizon.every}s, once "
+        "its limits reach as far as it was tested. "
+        if evidence
+        else ""
+    )
     foot = (
         f"{found.periods} {scenario.spec.horizon.every}s each. Worth: the gain expected from planning again with "
         "the result, as a share of what knowing everything would gain. Chance: how often the new plan would be "
-        "better; a result may also change nothing. Lifts are what is expected and the doubt; "
+        f"better; a result may also change nothing. {moved}Lifts are what is expected and the doubt; "
         f"measured to {percent(_error(found))} of the KPI."
     )
     console.print(block("What to test next", table, foot))
