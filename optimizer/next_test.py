@@ -3,9 +3,10 @@
 Preposterior analysis (Raiffa & Schlaifer, Applied Statistical Decision Theory, 1961): every draw is taken for the
 truth in turn. It says what a test would measure, with the test's error; the measured lift weighs the other draws
 anew, as `evidence.calibrate` does; the plan that is best for those weights replaces the present one, and gains
-what it gains in the draw that was the truth. The mean gain over draws is what the test is worth, the share of
-results that gain is its chance. The truth is left out of the draws that a result weighs: it would be found again
-by its own lift, and tests would seem to teach what no test can.
+what it gains in the draw that was the truth. The mean gain over draws is what is expected of the test, the share
+of results that gain is its chance. Tests are compared as plans are: by what is expected less the scenario's
+caution times how much it differs between draws. The truth is left out of the draws that a result weighs: it would
+be found again by its own lift, and tests would seem to teach what no test can.
 
 A test also goes where the history has not been. Where a line's limits are said to be those of the evidence, they
 move to what was tested, and the plans that a result may lead to with them.
@@ -57,10 +58,11 @@ class NextTest:
         off), ``amount`` (currency a period during the test), ``min`` and ``max`` (what the line may get after it,
         currency over the horizon: further than before where its ``limits`` are ``evidence``), ``gain`` (expected
         from replanning with the result, in steps of the scale; 0 where keeping the plan is better than following
-        results), ``gain_share`` (of what knowing everything would gain), ``chance`` (share of results after which
-        the new plan is better than the present one; where a rule holds the plan a result may change nothing), then
-        for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over draws), in all
-        periods of the test.
+        results), ``cautious_gain`` (less the scenario's caution times its standard deviation over draws: rows are
+        ordered by it), ``gain_share`` (of what knowing everything would gain), ``chance`` (share of results after
+        which the new plan is better than the present one; where a rule holds the plan a result may change
+        nothing), then for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over
+        draws), in all periods of the test.
     periods : int
         Of the test.
     error : dict
@@ -135,11 +137,13 @@ class _Trial:
     lifts: Floats
     units: Floats
 
-    def row(self, gain: float, perfect: float, chance: float, kpis: list[str]) -> dict[str, Any]:
-        """The test's row of the table."""
+    def row(self, gains: Floats, perfect: float, caution: float, kpis: list[str]) -> dict[str, Any]:
+        """The test's row of the table; ``gains`` (R, D) are by result and draw."""
+        gain, doubt = max(float(gains.mean()), 0.0), float(gains.mean(axis=0).std())
         row: dict[str, Any] = {"line": self.line, "spend": self.size, "amount": self.amount}
         row |= dict(zip(("min", "max"), self.limits, strict=True))
-        row |= {"gain": gain, "gain_share": gain / perfect if perfect > 0 else 0.0, "chance": chance}
+        row |= {"gain": gain, "cautious_gain": gain - caution * doubt}
+        row |= {"gain_share": gain / perfect if perfect > 0 else 0.0, "chance": float(np.mean(gains > 0))}
         for name, lift in zip(kpis, self.lifts.T, strict=True):
             row |= {f"lift {name}": float(lift.mean()), f"doubt {name}": float(lift.std())}
         return row
@@ -204,9 +208,10 @@ def what_to_test(
     results = np.random.default_rng(seed).standard_normal((RESULTS, len(worth), len(counted)))
     rows = []
     for i, trial in enumerate(trials, start=1):
-        gain, chance = _gain(worth[:, (needs == 0) | (needs == i)], trial.units, results)
-        rows.append(trial.row(gain, perfect, chance, counted))
-    table = pd.DataFrame(rows).sort_values(["gain", "chance"], ascending=False, kind="stable", ignore_index=True)
+        gains = _gains(worth[:, (needs == 0) | (needs == i)], trial.units, results)
+        rows.append(trial.row(gains, perfect, scenario.spec.preferences.caution or 0.0, counted))
+    best = ["cautious_gain", "chance"]
+    table = pd.DataFrame(rows).sort_values(best, ascending=False, kind="stable", ignore_index=True)
     return NextTest(table, periods, errors, perfect, plan, seed)
 
 
@@ -305,19 +310,19 @@ def _worth(problem: Problem, kpis: Floats, goal: Any, plans: Floats) -> Floats:
     return np.stack(parts, axis=1)
 
 
-def _gain(worth: Floats, units: Floats, errors: Floats) -> tuple[float, float]:
-    """Mean gain of replanning with a test's result, and the share of results that gain.
+def _gains(worth: Floats, units: Floats, errors: Floats) -> Floats:
+    """What replanning with a test's result gains, by its error and the draw that is the truth: (R, D).
 
     ``worth`` (D, N) of plans by draw, the present plan first; ``units`` (D, K) lifts in standard errors;
     ``errors`` (R, D, K) standard normal.
     """
     truth = np.arange(len(worth))
-    gains = []
-    for error in errors:
+    gains = np.empty(errors.shape[:2])
+    for error, row in zip(errors, gains, strict=True):
         square = np.sum((units[:, None, :] + error[:, None, :] - units[None, :, :]) ** 2, axis=2)
         np.fill_diagonal(square, np.inf)
         # From the nearest draw on: where none is near, an exact test would leave no weight at all.
         weights = np.exp(-(square - square.min(axis=1, keepdims=True)) / 2)
         weights /= weights.sum(axis=1, keepdims=True)
-        gains.append(worth[truth, (weights @ worth).argmax(axis=1)] - worth[:, 0])
-    return max(float(np.mean(gains)), 0.0), float(np.mean(np.array(gains) > 0))
+        row[:] = worth[truth, (weights @ worth).argmax(axis=1)] - worth[:, 0]
+    return gains

@@ -31,18 +31,18 @@ def print_next_test(console: Console, found: NextTest) -> None:
         ends = [two(f"{number(float(row['min']))} to", number(float(row["max"])))] if evidence else []
         table.add_row(two(clean(row["line"]), what), number(float(row["amount"])), *ends, worth, chance, *lifts)
     console.print()
-    moved = (
-        f"Then: what the line may get in all {scenario.spec.horizon.periods} {scenario.spec.horizon.every}s, once "
-        "its limits reach as far as it was tested. "
-        if evidence
-        else ""
-    )
+    every = f"{scenario.spec.horizon.every}s"
     foot = (
-        f"{found.periods} {scenario.spec.horizon.every}s each. Worth: the gain expected from planning again with "
-        "the result, as a share of what knowing everything would gain. Chance: how often the new plan would be "
-        f"better; a result may also change nothing. {moved}Lifts are what is expected and the doubt; "
-        f"measured to {percent(_error(found))} of the KPI."
+        f"{found.periods} {every} each. Worth: the gain expected from planning again with the result, as a share of "
+        "what knowing everything would gain; which test comes first also weighs, with the plan's caution, how "
+        "much that differs. Chance: how often the new plan would be better; a result may also change nothing. "
     )
+    if evidence:
+        foot += (
+            f"Then: what the line may get in all {scenario.spec.horizon.periods} {every}, once its limits reach as "
+            "far as it was tested. "
+        )
+    foot += f"Lifts are what is expected and the doubt; measured to {percent(_error(found))} of the KPI."
     console.print(block("What to test next", table, foot))
 
 
