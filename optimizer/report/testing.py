@@ -33,14 +33,14 @@ def print_next_test(console: Console, found: NextTest) -> None:
     console.print()
     every = f"{scenario.spec.horizon.every}s"
     foot = (
-        f"{found.periods} {every} each. Worth: the gain expected from planning again with the result, as a share of "
-        "what knowing everything would gain; which test comes first also weighs, with the plan's caution, how "
+        f"{found.periods} {every} each. Worth: the gain expected from planning again with the result, as a share "
+        "of what knowing everything would gain; which test comes first also weighs, with the plan's caution, how "
         "much that differs. Chance: how often the new plan would be better; a result may also change nothing. "
     )
     if evidence:
         foot += (
-            f"Then: what the line may get in all {scenario.spec.horizon.periods} {every}, once its limits reach as "
-            "far as it was tested. "
+            f"Then: what the line may get in all {scenario.spec.horizon.periods} {every}, once its limits reach "
+            "as far as it was tested. "
         )
     foot += f"Lifts are what is expected and the doubt; measured to {percent(_error(found))} of the KPI."
     console.print(block("What to test next", table, foot))
