@@ -109,9 +109,11 @@ def _line_rows(rows: _Rows, index: int, line: Line, n_lines: int, change: Change
     if line.locked:
         rows.add(f"{line.name}: locked", unit, line.current, True, index)
         return
-    rows.add(f"{line.name}: min", -unit, -line.min, owner=index)
+    # Where a test can move it, what stops a line says so.
+    whose = "" if line.limits is None else " of the evidence"
+    rows.add(f"{line.name}: min{whose}", -unit, -line.min, owner=index)
     if line.max is not None:
-        rows.add(f"{line.name}: max", unit, line.max, owner=index)
+        rows.add(f"{line.name}: max{whose}", unit, line.max, owner=index)
     limit = change if line.change is None else None if line.change == "free" else line.change
     if limit is None:
         return

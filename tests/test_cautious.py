@@ -145,6 +145,8 @@ def test_a_test_moves_limits_that_are_those_of_the_evidence(tmp_path: Path) -> N
         line["limits"] = "evidence"
     open_ = opt.Scenario.from_dict(data, tmp_path)
     by_rule, by_evidence = (opt.what_to_test(opt.solve(one)) for one in (held, open_))
+    stops = [found.plan.allocation.loc["a", "stopped_by"] for found in (by_rule, by_evidence)]
+    assert stops == ["max", "max of the evidence"]
     keys, ends = ["line", "spend"], ["min", "max"]
     first = by_rule.table.set_index(keys)
     assert (first.loc["a", ends] == [300.0, 420.0]).all(axis=None)
