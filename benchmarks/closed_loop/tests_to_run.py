@@ -3,8 +3,8 @@
 The other line is drawn among the lines that were not advised: drawn among all, it would be the advised one in some
 worlds, and a tie by construction. It is tested at the size that tells most of it, though that is advice too: a
 size drawn at random would make the rival weaker than it need be. Both tests are read with the same errors,
-`RESULTS` times over, each with a plan made after it; what counts is the mean true gain of those plans, without
-noise.
+`RESULTS` times over, each with a plan made after it, within limits that reach as far as the line was tested; what
+counts is the mean true gain of those plans, without noise.
 """
 
 from __future__ import annotations
