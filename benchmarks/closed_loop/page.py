@@ -42,9 +42,9 @@ INTRO = (
 )
 TESTS = (
     "In each world the advised line is tested, and one that is drawn among the others; both tests are read with "
-    "the same errors, and a plan is made after each result, within limits that reach as far as the line was tested. "
-    "Compared are the mean true gains of those plans, "
-    "without noise. Were the line drawn among all, it would tie with the advice wherever it is the advised one."
+    "the same errors, and a plan is made after each result, within limits that reach as far as the line was "
+    "tested. Compared are the mean true gains of those plans, without noise. Were the line drawn among all, it "
+    "would tie with the advice wherever it is the advised one."
 )
 PEERS = (
     "Its own fit and its own budget optimiser on the same histories, with the same budget and limits by line, "
