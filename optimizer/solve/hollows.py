@@ -22,6 +22,7 @@ from .attained import LEAST_FACET, Attained, coarse, floor, mean_of_corners, sla
 from .patterns import Patterns, bricks
 from .sandwich import LEAST_WEIGHT, Sandwich
 from .separable import SeparableSolver
+from .weights import even_weights, normals
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -317,7 +318,7 @@ class Hollows:
         edges, first = np.unique(edges, axis=0, return_index=True)
         known = len(self.z)
         middles = self.z[edges].mean(axis=1)
-        self._climb(middles, self.found[3][edges[:, 0]], _normals(corners[first]))
+        self._climb(middles, self.found[3][edges[:, 0]], normals(corners[first]))
         self._climb(middles, self.found[3][edges[:, 0]], None)
         if len(self.z) == known:
             return
@@ -417,20 +418,3 @@ def _thinned(values: Floats, left: Ints, most: int) -> Ints:
         left = left[np.sort(first)]
         steps //= 2
     return np.sort(left)
-
-
-def _normals(corners: Floats) -> Floats:
-    """Weights (S, O) that are the same for all corners of facets (S, O, O), those below nothing cut off."""
-    n = corners.shape[2]
-    edges = corners[:, 1:] - corners[:, :1]
-    normals = np.stack([(-1.0) ** o * np.linalg.det(np.delete(edges, o, axis=2)) for o in range(n)], axis=1)
-    normals *= np.sign(normals.sum(axis=1, keepdims=True))
-    normals = np.maximum(normals, LEAST_WEIGHT * np.abs(normals).max(axis=1, keepdims=True))
-    return np.asarray(normals / np.maximum(normals.sum(axis=1, keepdims=True), LEAST_WEIGHT**4))
-
-
-def even_weights(n: int, steps: int) -> Floats:
-    """Weights (W, n) that are whole multiples of ``1 / steps`` and add up to one."""
-    bars = np.array(list(itertools.combinations(range(steps + n - 1), n - 1)))
-    ends = np.full((len(bars), 1), steps + n - 1)
-    return np.asarray((np.diff(np.hstack([0 * ends - 1, bars, ends])) - 1) / steps)
