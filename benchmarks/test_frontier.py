@@ -10,10 +10,14 @@ program re-solved with the weights as parameters where curves are concave, with 
 of the
 sums where they are not. Hypervolumes are exact, of the points alone, above the same reference. All take turns;
 medians are printed, wall and processor seconds. Ours include all `frontier` does once the scenario is loaded.
+
+Two things are measured of each instance: what a front has when it is stopped within a fifth of NSGA-II's time,
+and how long it takes until its gap is proven to be small.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import statistics
@@ -33,6 +37,10 @@ SEEDS = range(3)
 # Where curves are S-shaped the search is stopped after so many seconds. Of four KPIs most fronts take half a
 # minute, and some ten times as long.
 SECONDS = {2: 120.0, 3: 30.0, 4: 600.0}
+# Fronts that are stopped get this share of NSGA-II's time for the search; what is before and behind it counts too.
+STOPPED = 1 / 15
+# Gaps to come to.
+TOLERANCES = {2: 0.01, 3: 0.01, 4: 0.03}
 Floats = np.ndarray
 
 
@@ -184,51 +192,93 @@ def in_turns(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
     }
 
 
-@pytest.mark.parametrize(("kpis", "tolerance"), [(2, 0.01), (3, 0.01), (4, 0.03)])
-@pytest.mark.parametrize("shaped", [False, True], ids=["concave", "S-shaped"])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_fronts(kpis: int, tolerance: float, shaped: bool, seed: int) -> None:
+@functools.cache
+def instance(
+    kpis: int, shaped: bool, seed: int
+) -> tuple[opt.Front, dict[str, Callable[[], object]], dict[str, float]]:
+    """One certified front, how it and its rivals are computed, and the hypervolumes of all."""
     curves = Curves(kpis, shaped, seed)
     scenario = curves.scenario()
     limit = SECONDS[kpis] if shaped else 120.0
-    found: dict[str, object] = {"ours": opt.frontier(scenario, tolerance=tolerance, time_limit=limit)}
-    front: opt.Front = found["ours"]
+    front = opt.frontier(scenario, tolerance=TOLERANCES[kpis], time_limit=limit)
     np.testing.assert_allclose(
         curves.kpis(front.points.filter(like="spend ").to_numpy()),
         front.points[list(scenario.objectives)],
         rtol=1e-9,
     )
     box = front.box.to_numpy()
-    rivals: dict[str, Callable[[], object]] = {
-        "ours": lambda: opt.frontier(scenario, tolerance=tolerance, time_limit=limit),
+    runs: dict[str, Callable[[], object]] = {
+        "ours": lambda: opt.frontier(scenario, tolerance=TOLERANCES[kpis], time_limit=limit),
         "NSGA-II": lambda: evolved(curves, "NSGA-II"),
         "NSGA-III": lambda: evolved(curves, "NSGA-III"),
         "SLSQP": lambda: weighted_sums(curves, box),
         "cvxpy": lambda: piecewise(curves, box, shaped),
     }
     volumes = {"ours": front.hypervolume}
-    volumes |= {name: front.hypervolume_of(run()) for name, run in rivals.items() if name != "ours"}
-    seconds = in_turns(rivals, ROUNDS if seed == SEEDS[0] and not shaped else 1)
-    certificate = front.certificate
+    volumes |= {name: front.hypervolume_of(run()) for name, run in runs.items() if name != "ours"}
+    return front, runs, volumes
+
+
+def tell(kpis: int, shaped: bool, seed: int) -> None:
+    """Print what is measured, and with what."""
     versions = ", ".join(
         f"{name} {metadata.version(name)}" for name in ("numpy", "scipy", "pymoo", "cvxpy", "highspy")
     )
     print(f"\n{platform.machine()}, Python {platform.python_version()}, {versions}")
-    print(
-        f"{kpis} KPIs, {LINES} lines, {'S-shaped' if shaped else 'concave'}, instance {seed}: ",
-        end="",
-    )
+    print(f"{kpis} KPIs, {LINES} lines, {'S-shaped' if shaped else 'concave'}, instance {seed}: ", end="")
+
+
+@pytest.mark.parametrize("kpis", [2, 3])
+@pytest.mark.parametrize("shaped", [False, True], ids=["concave", "S-shaped"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fronts_are_above_rivals_within_a_fifth_of_their_time(kpis: int, shaped: bool, seed: int) -> None:
+    front, runs, volumes = instance(kpis, shaped, seed)
+    wall = time.perf_counter()
+    runs["NSGA-II"]()
+    limit = STOPPED * (time.perf_counter() - wall)
+    # The front's own scenario has its scale worked out.
+    scenario, stopped = Curves(kpis, shaped, seed).scenario(), []
+
+    def stop() -> None:
+        stopped.append(opt.frontier(scenario, tolerance=TOLERANCES[kpis], time_limit=limit))
+
+    seconds = in_turns({"ours": stop, "NSGA-II": runs["NSGA-II"]}, 2 * ROUNDS + 1)
+    names = list(scenario.objectives)
+    found = [front.hypervolume_of(each.points[names].to_numpy()) for each in stopped]
+    tell(kpis, shaped, seed)
+    print(f"stopped after {limit:.3f} s, {len(stopped[0].points)} plans, ", end="")
+    print(f"gap {max(each.certificate.gap for each in stopped):.1%} at most")
+    print(f"{'ours':10} hypervolume {min(found):.4f} at least", end="")
+    for name, (wall, work) in seconds.items():
+        print(f"; {name} {wall:.3f} s ({work:.3f} s of processors)", end="")
+    print(f": {seconds['NSGA-II'][0] / seconds['ours'][0]:.1f} times as long; rivals ", end="")
+    print(", ".join(f"{name} {volume:.4f}" for name, volume in volumes.items() if name != "ours"))
+    assert min(found) > max(volume for name, volume in volumes.items() if name != "ours")
+    assert seconds["ours"][0] <= seconds["NSGA-II"][0] / 5
+
+
+@pytest.mark.parametrize("kpis", [2, 3, 4])
+@pytest.mark.parametrize("shaped", [False, True], ids=["concave", "S-shaped"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fronts_are_certified(kpis: int, shaped: bool, seed: int) -> None:
+    front, runs, volumes = instance(kpis, shaped, seed)
+    seconds = in_turns(runs, ROUNDS if kpis < 4 and (kpis == 3 or seed == SEEDS[0]) else 1)
+    certificate = front.certificate
+    tell(kpis, shaped, seed)
     print(f"{len(front.points)} plans, {certificate.solves} solves, ", end="")
     print(f"gap {certificate.gap:.2%}, bound {certificate.bound:.4f}")
     for name, (wall, work) in seconds.items():
         print(f"{name:10} hypervolume {volumes[name]:.4f}  {wall:7.2f} s  ({work:.2f} s of processors)")
+    ratio = seconds["ours"][0] / seconds["NSGA-II"][0]
+    print(f"certified in {ratio:.2f} of NSGA-II's time")
     assert volumes["ours"] <= certificate.bound
     for name in ("NSGA-II", "NSGA-III", "SLSQP", "cvxpy"):
         assert volumes[name] <= certificate.bound
         assert volumes["ours"] > volumes[name]
-    assert certificate.gap <= tolerance
-    fifth = seconds["NSGA-II"][0] / 5
-    if shaped and kpis == 3 and seconds["ours"][0] > fifth:
-        pytest.xfail(f"{seconds['ours'][0]:.1f} s where {fifth:.1f} s are wanted")
+    assert certificate.gap <= TOLERANCES[kpis]
+    if shaped and kpis == 3 and ratio > 0.2:
+        pytest.xfail(
+            f"above all rivals within a fifth of NSGA-II's time, but 1 % is certified in {ratio:.2f} of it only"
+        )
     if kpis < 4:
-        assert seconds["ours"][0] <= fifth
+        assert ratio <= 0.2

@@ -220,10 +220,10 @@ def pieces(points: Floats) -> Floats:
     return np.ascontiguousarray(np.stack([start, width, gradient], axis=2))
 
 
-def is_concave(code: int, second: Floats, points: Floats) -> bool:
-    """Whether the family with these slopes or exponents (one a draw) or points has falling returns everywhere."""
-    if code == FAMILIES["points"].code:
-        gradient = pieces(points[None, None])[0, 0, 2]
-        # Pieces of the same gradient, computed, may differ in the last digit.
-        return bool(np.all(np.diff(gradient) <= 1e-12 * gradient[:-1]))
-    return code != FAMILIES["hill"].code or bool(np.all(second <= 1.0))
+def concave(family: NDArray[np.int64], second: Floats, points: Floats) -> NDArray[np.bool_]:
+    """Which families with these slopes or exponents (D, K, L), or points, have falling returns: (K, L)."""
+    gradient = pieces(points)[:, :, 2]
+    # Pieces of the same gradient, computed, may differ in the last digit.
+    falling = np.all(np.diff(gradient, axis=2) <= 1e-12 * gradient[..., :-1], axis=2)
+    through, hill = family == FAMILIES["points"].code, family == FAMILIES["hill"].code
+    return np.where(through, falling, ~hill | np.all(second <= 1.0, axis=0))

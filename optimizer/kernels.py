@@ -35,7 +35,7 @@ from .kernels_blocks import (
     lay_out_back,
 )
 from .kernels_curves import add_values, slopes
-from .kernels_lines import add_carried, add_carried_on, prepare, pull_carried, pull_carried_on
+from .kernels_lines import add_carried, add_carried_on, prepare, pull_carried, pull_carried_on, settled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -128,7 +128,19 @@ def outcomes(
                 total[:] = 0.0
                 if before:
                     lay_out(media[n, line], history[line], pad, series)
-                    add_carried(code, quick, series, pad, lagged, lags, knots[k, line], season[k], room, wide)
+                    add_carried(
+                        code,
+                        quick,
+                        series,
+                        pad,
+                        length[k, line],
+                        lagged,
+                        lags,
+                        knots[k, line],
+                        season[k],
+                        room,
+                        wide,
+                    )
                 else:
                     lay_out_back(season[k], pad, series)
                     add_carried_on(
@@ -196,14 +208,19 @@ def line_effects(
             lags = block_weights(weights[k, line], begin, length[k, line], p, lagged)
             lay_out(unit[line] * spend[line], history[line], pad, series)
             lay_out(unit[line], nothing, pad, rises)
-            for t in range(n_periods):
-                factor[:] = season[k, t]
+            last = max(
+                settled(series, pad + n_periods, pad, length[k, line]),
+                settled(rises, pad + n_periods, pad, length[k, line]),
+            )
+            for t in range(last + 1):
+                counted = season[k, t] if t < last else season[k, last:].sum()
+                factor[:] = counted
                 carry(series, pad + t, lagged, lags, x)
                 add_values(code, x, q, knots[k, line], factor, total)
                 carry(rises, pad + t, lagged, lags, more)
                 slopes(code, x, q, knots[k, line], steep)
                 for b in range(wide):
-                    rise[b] += season[k, t] * (more[b] * steep[b])
+                    rise[b] += counted * (more[b] * steep[b])
         else:
             lags = block_weights(weights[k, line], begin, length[k, line], ones, lagged)
             lay_out_back(season[k], pad, series)

@@ -125,22 +125,22 @@ def unbeaten(values: Floats) -> Ints:
     # A row that beats another has the larger sum, so that rows kept so far are all that can. Where rounding makes
     # the sums equal one may stay too many.
     order = np.argsort(-total, kind="mergesort")
-    kept, count, keep = np.empty(n, np.int64), 0, np.zeros(n, np.bool_)
+    kept, count, keep = np.empty((n, n_columns)), 0, np.zeros(n, np.bool_)
     for at in order:
         beaten = False
         for j in range(count):
             no_less = True
             for o in range(n_columns):
-                if values[kept[j], o] < values[at, o]:
-                    no_less = False
-                    break
+                no_less &= kept[j, o] >= values[at, o]
             if no_less:
                 beaten = True
                 # What beats one beats those like it: it is looked at first next time.
-                kept[j], kept[j // 2] = kept[j // 2], kept[j]
+                for o in range(n_columns):
+                    kept[j, o], kept[j // 2, o] = kept[j // 2, o], kept[j, o]
                 break
         if not beaten:
-            kept[count] = at
+            for o in range(n_columns):
+                kept[count, o] = values[at, o]
             count += 1
             keep[at] = True
     return np.flatnonzero(keep)

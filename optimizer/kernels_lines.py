@@ -54,12 +54,30 @@ def prepare(family: int, first: Floats, second: Floats, begin: int, wide: int, r
     return family == HILL and steep
 
 
+@njit(cache=True, nogil=True)
+def settled(series: Floats, end: int, pad: int, length: int) -> int:
+    """The first period from which on carried media stay the same, up to the last one, ``end - pad - 1``.
+
+    Parameters
+    ----------
+    series : (>= end,)
+        Media, from ``pad`` on those of the horizon.
+    length : int
+        Lags that are not zero: as many media that are the same settle it.
+    """
+    first = end - 1
+    while first > 0 and series[first - 1] == series[end - 1]:
+        first -= 1
+    return min(max(first + length - 1 - pad, 0), end - pad - 1)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def add_carried(
     family: int,
     quick: bool,
     series: Floats,
     pad: int,
+    length: int,
     lagged: Floats,
     lags: int,
     knots: Floats,
@@ -67,11 +85,15 @@ def add_carried(
     room: Floats,
     wide: int,
 ) -> None:
-    """Add ``sum_t season[t] * S(carried media)`` to the row `TOTAL`: media carry over, then saturate."""
+    """Add ``sum_t season[t] * S(carried media)`` to the row `TOTAL`: media carry over, then saturate.
+
+    Periods with the same carried media, once it has settled, are dealt with at once.
+    """
     n_periods = len(season)
     x, q, factor = room[X : X + wide], room[SECOND : SECOND + wide], room[FACTOR : FACTOR + wide]
     total = room[TOTAL : TOTAL + wide]
-    tiled = n_periods // TILE * TILE if quick else 0
+    last = settled(series, pad + n_periods, pad, length)
+    tiled = (n_periods if last == n_periods - 1 else last) // TILE * TILE if quick else 0
     for t in range(0, tiled, TILE):
         carry_tile(series, pad + t, lagged, lags, room, wide)
         if not add_hill(room, wide, season[t], season[t + 1], season[t + 2], season[t + 3]):
@@ -79,8 +101,8 @@ def add_carried(
                 row = X + i * BLOCK
                 factor[:] = season[t + i]
                 add_values(family, room[row : row + wide], q, knots, factor, total)
-    for t in range(tiled, n_periods):
-        factor[:] = season[t]
+    for t in range(tiled, last + 1):
+        factor[:] = season[t] if t < last else season[last:].sum()
         carry(series, pad + t, lagged, lags, x)
         add_values(family, x, q, knots, factor, total)
 
@@ -98,16 +120,24 @@ def add_carried_on(
     room: Floats,
     wide: int,
 ) -> None:
-    """Add ``sum_t (carried season) * S(media[t])`` to the row `TOTAL`: media saturate, then effects carry over."""
+    """Add ``sum_t (carried season) * S(media[t])`` to the row `TOTAL`: media saturate, then effects carry over.
+
+    Periods after each other with the same media are dealt with at once.
+    """
     n_periods, n_history = len(media), len(history)
     p, q, factor = room[FIRST : FIRST + wide], room[SECOND : SECOND + wide], room[FACTOR : FACTOR + wide]
     x, total = room[X : X + wide], room[TOTAL : TOTAL + wide]
+    factor[:] = 0.0
     for t in range(-n_history, n_periods):
         bought = media[t] if t >= 0 else history[n_history + t]
-        carry(series, pad + n_periods - 1 - t, lagged, lags, factor)
+        carry(series, pad + n_periods - 1 - t, lagged, lags, x)
+        factor += x
+        if t < n_periods - 1 and bought == (media[t + 1] if t >= -1 else history[n_history + t + 1]):
+            continue
         for b in range(wide):
             x[b] = bought / p[b]
         add_values(family, x, q, knots, factor, total)
+        factor[:] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

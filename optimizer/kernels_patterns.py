@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .kernels_attained import Tradeoffs
-from .kernels_split import ROUNDING, fill, hull, new_hulls, update_hulls
+from .kernels_split import ROUNDING, fill, hull, push
 from .kernels_tables import Tables
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,14 @@ TRIED = 40
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def write_peaks(
-    ends: Ints, steps: Floats, budget: float, exactly: bool, tradeoffs: Tradeoffs, tables: Tables, peaks: Peaks
+    ends: Ints,
+    steps: Floats,
+    budget: float,
+    exactly: bool,
+    tradeoffs: Tradeoffs,
+    tables: Tables,
+    some: tuple[int, int],
+    peaks: Peaks,
 ) -> None:
     """Write prices, beside the best one of each weight, and the best of each part.
 
@@ -42,20 +49,32 @@ def write_peaks(
         Prices as a share of the best one, less one; rising.
     budget, exactly : float, bool
         Total spend, and whether all of it must be spent.
+    some : (int, int)
+        The first of the weights to write for, and the one behind the last.
     """
     prices, best, spent = peaks
     factors, per_money = tradeoffs[1], tradeoffs[2]
     grid, value, lines = tables[5], tables[7], tables[8]
     n_lines, n_parts = len(ends), ends.shape[1] - 1
-    hulls = new_hulls(n_lines, grid.shape[1])
-    low, high, z, over = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
-    x, y = np.empty(2 * grid.shape[1]), np.empty(2 * grid.shape[1])
-    for line in range(n_lines):
-        low[line], high[line] = grid[line, ends[line, 0]], grid[line, ends[line, -1]]
-    for w in range(len(prices)):
-        hulls[3][:, 2] = 0.0
-        update_hulls(low, high, factors[w], per_money[w], tables, hulls)
-        bound, price = fill(hulls[0], hulls[1], hulls[2], budget, exactly, z, over)
+    # Hulls of a line's parts, one behind another, and of all of the line.
+    room = 2 * grid.shape[1] + n_parts
+    x, y, behind = np.empty((n_lines, room)), np.empty((n_lines, room)), np.empty((n_lines, n_parts), np.int64)
+    whole_x, whole_y, corners = np.empty((n_lines, room)), np.empty((n_lines, room)), np.empty(n_lines, np.int64)
+    z, over, sums = np.empty(n_lines), np.empty(n_lines), np.empty((3, room))
+    for w in range(some[0], some[1]):
+        for line in range(n_lines):
+            at, n = 0, 0
+            for part in range(n_parts):
+                first, last = ends[line, part], ends[line, part + 1]
+                if first < last or part == 0:
+                    begin = at
+                    own_x, own_y = x[line, at:], y[line, at:]
+                    at += hull(line, first, last, factors[w], per_money[w], grid, value, lines, sums, own_x, own_y)
+                    for i in range(begin, at):
+                        n = push(whole_x[line], whole_y[line], n, x[line, i], y[line, i])
+                behind[line, part] = at
+            corners[line] = n
+        bound, price = fill(whole_x, whole_y, corners, budget, exactly, z, over)
         # Where money is worth next to nothing, other prices are beside what it is worth on average.
         size = max(abs(price), 1e-3 * abs(bound) / max(budget, 1e-12))
         for p in range(len(steps)):
@@ -67,19 +86,19 @@ def write_peaks(
                 for p in range(len(steps)):
                     best[line, part, w * len(steps) + p] = -np.inf
                     spent[line, part, w * len(steps) + p] = 0.0
+            begin = 0
             for part in range(n_parts):
-                first, last = ends[line, part], ends[line, part + 1]
-                if first == last and part > 0:
-                    continue
-                at = hull(line, first, last, factors[w], per_money[w], grid, value, lines, x, y) - 1
-                for p in range(len(steps)):
+                at = behind[line, part] - 1
+                for p in range(len(steps) if at >= begin else 0):
                     price, wp = prices[w, p], w * len(steps) + p
-                    while at > 0 and y[at] - y[at - 1] <= price * (x[at] - x[at - 1]):
+                    while at > begin and y[line, at] - y[line, at - 1] <= price * (x[line, at] - x[line, at - 1]):
                         at -= 1
-                    best[line, part, wp] = y[at] - price * x[at] + ROUNDING * (abs(y[at]) + abs(price * x[at]))
-                    spent[line, part, wp] = x[at]
+                    there, paid = y[line, at], price * x[line, at]
+                    best[line, part, wp] = there - paid + ROUNDING * (abs(there) + abs(paid))
+                    spent[line, part, wp] = x[line, at]
                     if best[line, part, wp] > best[line, n_parts, wp]:
-                        best[line, n_parts, wp], spent[line, n_parts, wp] = best[line, part, wp], x[at]
+                        best[line, n_parts, wp], spent[line, n_parts, wp] = best[line, part, wp], x[line, at]
+                begin = behind[line, part]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -48,16 +48,17 @@ def update_hulls(
     """
     x, y, corners, known = hulls
     grid, count, value, lines = tables[5], tables[6], tables[7], tables[8]
+    sums = np.empty((3, grid.shape[1]))
     for line in range(len(low)):
         n = count[line]
         if known[line, 0] == low[line] and known[line, 1] == high[line] and known[line, 2] == n:
             continue
         first, last = place(grid[line], n, low[line]), place(grid[line], n, high[line])
-        corners[line] = hull(line, first, last, factors, per_money, grid, value, lines, x[line], y[line])
+        corners[line] = hull(line, first, last, factors, per_money, grid, value, lines, sums, x[line], y[line])
         known[line, 0], known[line, 1], known[line, 2] = low[line], high[line], n
 
 
-@njit(cache=True, inline="always", nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def hull(
     line: int,
     first: int,
@@ -67,6 +68,7 @@ def hull(
     grid: Floats,
     value: Floats,
     lines: Floats,
+    sums: Floats,
     x: Floats,
     y: Floats,
 ) -> int:
@@ -78,43 +80,44 @@ def hull(
         Which grid points.
     grid, value, lines
         The response tables: `kernels_tables.insert`.
+    sums : (3, >= G)
+        Scratch.
     x, y : (>= 2 G,)
         Written: spend and over-estimate, slopes falling.
 
     The other arguments are those of `update_hulls`.
     """
-    n_kpis, n = len(factors), 0
-    at = per_money * grid[line, first]
-    for k in range(n_kpis):
-        at += factors[k] * value[k, line, first]
+    here, left, right = sums[0], sums[1], sums[2]
     for i in range(first, last + 1):
-        a = grid[line, i]
-        n = _push(x, y, n, a, at)
-        if i == last:
-            break
-        left, right, ahead = per_money, per_money, per_money * grid[line, i + 1]
-        for k in range(n_kpis):
-            factor = factors[k]
-            if factor > 0.0:
-                left += factor * lines[k, line, OVER_LEFT, i]
-                right += factor * lines[k, line, OVER_RIGHT, i]
-            elif factor < 0.0:
-                left += factor * lines[k, line, UNDER_LEFT, i]
-                right += factor * lines[k, line, UNDER_RIGHT, i]
-            ahead += factor * value[k, line, i + 1]
-        width = grid[line, i + 1] - a
+        here[i] = per_money * grid[line, i]
+        left[i] = right[i] = per_money
+    for k in range(len(factors)):
+        factor = factors[k]
+        if factor == 0.0:
+            continue
+        values = value[k, line]
+        from_left = lines[k, line, OVER_LEFT if factor > 0.0 else UNDER_LEFT]
+        from_right = lines[k, line, OVER_RIGHT if factor > 0.0 else UNDER_RIGHT]
+        for i in range(first, last):
+            here[i] += factor * values[i]
+            left[i] += factor * from_left[i]
+            right[i] += factor * from_right[i]
+        here[last] += factor * values[last]
+    n = push(x, y, 0, grid[line, first], here[first])
+    for i in range(first, last):
         # Where the lines from both ends meet: nowhere below the curve. Nearly parallel lines meet anywhere; then
         # the ends are the corners, and what is missed is of the order of rounding.
-        rise = ahead - at - right * width
-        if rise > 0.0 and left > right:
-            meet = 0.0 if left == np.inf else min(rise / (left - right), width)
-            n = _push(x, y, n, a + meet, ahead - right * (width - meet))
-        at = ahead
+        width = grid[line, i + 1] - grid[line, i]
+        rise = here[i + 1] - here[i] - right[i] * width
+        if rise > 0.0 and left[i] > right[i]:
+            meet = 0.0 if left[i] == np.inf else min(rise / (left[i] - right[i]), width)
+            n = push(x, y, n, grid[line, i] + meet, here[i + 1] - right[i] * (width - meet))
+        n = push(x, y, n, grid[line, i + 1], here[i + 1])
     return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _push(x: Floats, y: Floats, n: int, at: float, value: float) -> int:
+def push(x: Floats, y: Floats, n: int, at: float, value: float) -> int:
     """Add a corner to the right of an upper hull of ``n`` corners; return how many it has then."""
     while n > 0:
         if at <= x[n - 1]:

@@ -219,11 +219,7 @@ class ResponseModel:
 
     def concave(self) -> NDArray[np.bool_]:
         """Which responses have falling returns in every draw: (K, L)."""
-        flags = [
-            [curves.is_concave(int(code), self.second[:, k, i], self.points[k, i]) for i, code in enumerate(row)]
-            for k, row in enumerate(self.family)
-        ]
-        return np.array(flags, dtype=bool).reshape(self.family.shape)
+        return curves.concave(self.family, self.second, self.points)
 
     def linear(self) -> NDArray[np.bool_]:
         """Which responses are straight lines: (K, L)."""

@@ -24,18 +24,21 @@ class _Rows:
     def __init__(self, shares: Floats, free: bool) -> None:
         self.shares = shares
         self.free = free
-        self.rows: list[Any] = []
+        # Of each row, where it is not zero, and what it is there.
+        self.places: list[NDArray[np.int64]] = []
+        self.factors: list[Floats] = []
         self.b: list[float] = []
         self.equal: list[bool] = []
         self.names: list[str] = []
         self.owner: list[int] = []
 
     def add(self, name: str, row: Any, bound: float, equal: bool = False, owner: int = -1) -> None:
-        from scipy import sparse
-
         if name in self.names:
             raise SpecError(f"two rules are called '{name}'", "give one of them a 'name'", path=("constraints",))
-        self.rows.append(sparse.csr_matrix(self._over_variables(np.asarray(row, dtype=float))))
+        over = self._over_variables(np.asarray(row, dtype=float))
+        at = np.flatnonzero(over)
+        self.places.append(at)
+        self.factors.append(over[at])
         self.b.append(float(bound))
         self.equal.append(equal)
         self.names.append(name)
@@ -47,6 +50,14 @@ class _Rows:
             by_period = row if row.ndim == 2 else np.broadcast_to(row[:, None], self.shares.shape)
             return by_period.reshape(-1)
         return row if row.ndim == 1 else (row * self.shares).sum(axis=1)
+
+    def matrix(self) -> Any:
+        """All rows as one sparse matrix."""
+        from scipy import sparse
+
+        ends = np.cumsum([0, *map(len, self.places)])
+        parts = (np.concatenate(self.factors), np.concatenate(self.places), ends)
+        return sparse.csr_matrix(parts, shape=(len(self.b), self.shares.size if self.free else len(self.shares)))
 
     def between(self, label: str, row: Any, low: float | None, high: float | None) -> None:
         """Add the rows of ``low <= row @ x <= high``."""
@@ -76,8 +87,6 @@ def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats,
         For a selector that picks nothing, a period outside the horizon, two rules of one name, or a change
         limit on a line without current spend.
     """
-    from scipy import sparse
-
     rows = _Rows(shares, free)
     money = rules.budget.amount - rules.reserve
     less = f" less {rules.reserve:,g} kept for tests" if rules.reserve else ""
@@ -98,10 +107,9 @@ def compile_rules(lines: Sequence[Line], rules: ConstraintsSpec, shares: Floats,
         if rule.min is not None:
             rows.add(f"{label}: at least {rule.min:.1%}", rule.min * whole - picked, 0.0)
     _pacing_rows(rows, lines, rules)
-    matrix = sparse.csr_matrix(sparse.vstack(rows.rows))
     switches = _switches(lines, rules)
     b, equal = np.array(rows.b), np.array(rows.equal)
-    return Polyhedron(matrix, b, equal, tuple(rows.names), tuple(rows.owner), switches)
+    return Polyhedron(rows.matrix(), b, equal, tuple(rows.names), tuple(rows.owner), switches)
 
 
 def _line_rows(rows: _Rows, index: int, line: Line, n_lines: int, change: Change | None) -> None:

@@ -15,7 +15,12 @@ from optimizer import kernels_attained, kernels_raster
 from optimizer.curves import FAMILIES
 from optimizer.front import non_dominated
 from optimizer.solve.attained import Attained, floor, mean_of_corners
-from optimizer.solve.hollows import even_weights
+from optimizer.solve.hollows import Hollows
+from optimizer.solve.problem import Problem
+from optimizer.solve.routes import frozen
+from optimizer.solve.sandwich import Sandwich
+from optimizer.solve.separable import SeparableSolver
+from optimizer.solve.weights import even_weights
 from optimizer.tables import ResponseTables
 from optimizer.volumes import dominated_volume, hull_volume, shadows
 
@@ -253,8 +258,21 @@ def test_unbeaten_rows_are_those_no_other_row_beats() -> None:
     np.testing.assert_array_equal(kernels_attained.unbeaten(values), wanted)
 
 
-def test_even_weights_are_all_there() -> None:
-    found = even_weights(3, 4)
-    assert len(found) == 15
-    np.testing.assert_allclose(found.sum(axis=1), 1.0)
-    assert len({tuple(row) for row in found.round(9)}) == 15
+@pytest.mark.parametrize("looks", [0, 1, 2, 4, 9])
+def test_stopped_anywhere_what_is_claimed_holds(looks: int) -> None:
+    problem = Problem(frozen(shaped(3, 3, 3)))
+    solver = SeparableSolver(problem)
+
+    def weighted(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        z, bound = solver.split(weights, 1e-6)
+        return z, problem.state(z).u, bound
+
+    sandwich = Sandwich(weighted, 3)
+    for weights in np.maximum(np.vstack([np.eye(3), np.full(3, 1.0 / 3)]), 1e-6):
+        sandwich.solve(weights)
+    stopped, whole, left = Hollows(solver, sandwich, 0.02), Hollows(solver, sandwich, 0.02), iter(range(looks))
+    stopped.close(0.02, lambda: next(left, None) is None)
+    whole.close(0.02, lambda: False)
+    assert stopped.gap > whole.gap
+    assert 0.0 < stopped.hypervolume <= whole.bound
+    assert whole.hypervolume <= stopped.bound <= sandwich.bound

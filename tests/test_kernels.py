@@ -156,6 +156,12 @@ def arrays(draw: Any) -> dict[str, Any]:
     bought = rng.uniform(0, 100, (n, n_lines, t)) * (rng.random((n, n_lines, t)) < 0.7)
     bought.flat[rng.integers(bought.size)] = draw(spread)
     history = rng.uniform(0, 100, (n_lines, h))
+    if draw(st.booleans()):
+        # Media that stay the same from somewhere on; sometimes they were so before the horizon.
+        begin = int(rng.integers(t))
+        bought[..., begin:] = bought[..., begin : begin + 1]
+        if draw(st.booleans()):
+            history[:] = bought[0, :, :1]
     if history.size:
         history.flat[rng.integers(history.size)] = draw(spread)
     scale = rng.uniform(0, 100, cells) * (rng.random(cells) < 0.9)

@@ -37,7 +37,7 @@ def hollows(request: pytest.FixtureRequest) -> Hollows:
 
 def test_planes_of_a_box_are_above_all_its_plans_and_cells_are_done_with_rightly(hollows: Hollows) -> None:
     patterns, low = hollows.patterns, hollows.cells[2]
-    patterns.begin()
+    assert patterns.begin(lambda: False)
     corners = hollows.cells[3].copy()
     most, weights = patterns.spans[0, 1].copy(), patterns.tradeoffs[0]
     rng = np.random.default_rng(0)

@@ -16,8 +16,9 @@ from optimizer.tables import ResponseTables
 def hull_of(tables: ResponseTables, line: int, first: int, last: int, factors, per_money: float):
     room = 2 * tables.grid.shape[1]
     x, y = np.empty(room), np.empty(room)
+    sums = np.empty((3, room))
     n = kernels_split.hull(
-        line, first, last, np.asarray(factors), per_money, tables.grid, tables.value, tables.lines, x, y
+        line, first, last, np.asarray(factors), per_money, tables.grid, tables.value, tables.lines, sums, x, y
     )
     return x[:n], y[:n]
 

@@ -105,15 +105,12 @@ class Attained:
                 break
             del self._changed[key]
             group = np.array(self._patches[key])
-            facets = upper_facets(slanted(values[group]))
-            if len(facets):
-                # Plans below their patch's hull add nothing to it.
-                group = group[np.unique(facets)]
-                self._patches[key] = group.tolist()
             points = self._with_less(slanted(values[group]))
             facets = upper_facets(points)
             if len(facets):
                 self._take_facets(key, group, points, facets, plans, tradeoffs, tables)
+                # Plans below their patch's hull add nothing to it.
+                self._patches[key] = group[np.unique(facets % len(group))].tolist()
         self._level()
 
     def _take_facets(

@@ -55,7 +55,7 @@ MOST_MEASURED = 3
 # However little time is left, a solve gets this many seconds.
 LEAST_SECONDS = 0.5
 # Where hollows follow, half-spaces close in to this share of the tolerance first.
-CLOSED_IN = 0.2
+CLOSED_IN = 0.35
 # And take no more than this share of the time.
 CLOSING = 0.3
 # A front keeps no more plans than this: of those in the same small cell one, the others are between them.
@@ -140,7 +140,7 @@ class _Search:
         self.concave = not problem.curved and problem.scenario.polyhedron.switches is None
         self.solves = 0
         self.z: list[Floats] = []
-        # Their objectives, where all are known.
+        # Their objectives, where all are known and no plan beats another.
         self.values: Floats | None = None
         self.zones: Zones | None = None
         self.hollows: Hollows | None = None
@@ -240,7 +240,7 @@ class _Search:
             ):
                 return
             # Weights and cells are too coarse for what is left.
-            plans = self.hollows.picked(MOST_ZONED)
+            plans = self.hollows.z[self.hollows.picked(MOST_ZONED)]
         else:
             plans = np.vstack([np.array(self.sandwich.z), self._blends(BLENDS)])
         values = _objectives(self.problem, plans)
@@ -280,10 +280,9 @@ class _Search:
         if self.zones is None and self.hollows is not None and self.hollows.hypervolume > 0.0:
             # As last measured: where it was interrupted, boxes may be half cut.
             self.hypervolume, self.bound = self.hollows.hypervolume, self.hollows.bound
-            plans = self.hollows.picked(MOST_PLANS)
-            self.z = list(plans)
+            picked = self.hollows.picked(MOST_PLANS)
+            self.z, self.values = list(self.hollows.z[picked]), self.hollows.values[picked]
             # Where cells are coarse, plans alone may dominate more than what was measured by them.
-            self.values = _objectives(self.problem, plans)
             alone = dominated_volume(np.minimum(self.values, 1.0))
             self.hypervolume = max(self.hypervolume, alone)
             return
@@ -330,8 +329,9 @@ def _front(scenario: Scenario, base: Problem, table: Floats, search: _Search) ->
     plans = np.vstack([spend, scenario.current])
     values = kpi_means(scenario, simulator.outcomes(plans), plans)
     kpis = np.column_stack([values[name] for name in names])
-    known = _objectives(search.problem, np.array(search.z)) if search.values is None else search.values
-    keep = non_dominated(np.round(known, 9))
+    keep = np.ones(len(spend), dtype=np.bool_)
+    if search.values is None:
+        keep = non_dominated(np.round(_objectives(search.problem, np.array(search.z)), 9))
     columns = [*names, *[f"spend {line}" for line in scenario.lines]]
     points = pd.DataFrame(np.hstack([kpis[:-1], spend])[keep], columns=columns)
     points = points.sort_values(names, ignore_index=True)

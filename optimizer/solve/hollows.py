@@ -22,8 +22,10 @@ from .attained import LEAST_FACET, Attained, coarse, floor, mean_of_corners, sla
 from .patterns import Patterns, bricks
 from .sandwich import LEAST_WEIGHT, Sandwich
 from .separable import SeparableSolver
+from .weights import even_weights, normals
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # By number of objectives: steps of the grid of weights, weights tried next to each, cells a side, and steps of the
 # grid of attained heights in each cell.
@@ -36,7 +38,7 @@ FINER = {2: 200, 3: 30, 4: 12, 5: 8}
 DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
 PLANS = 200_000
 # Boxes cut before the first look for plans, and between two looks: at first, and at most.
-FIRST, CUTS, MOST_CUTS = 6, {2: 32, 3: 32, 4: 512, 5: 512}, 16_384
+FIRST, CUTS, MOST_CUTS = 16, {2: 32, 3: 96, 4: 512, 5: 512}, 16_384
 # Plans of a box taken in as they are.
 AS_THEY_ARE = 8
 # A line that spends more than this, in money units, is on.
@@ -158,21 +160,22 @@ class Hollows:
         """Their objectives: (F, O)."""
         return self.found[1][: self.found[2][0]]
 
-    def picked(self, most: int) -> Floats:
-        """Plans found that no other beats, ``most`` or fewer, spread over the front: (N, L)."""
+    def picked(self, most: int) -> Ints:
+        """Which plans found no other beats, ``most`` or fewer, spread over the front."""
         # Comparing all with all takes long: a few times as many as are wanted are.
         left = _thinned(self.values, np.arange(len(self.z)), 4 * most)
-        left = left[kernels_attained.unbeaten(self.values[left])]
-        return self.z[_thinned(self.values, left, most)]
+        left = left[kernels_attained.unbeaten(np.round(self.values[left], 9))]
+        return _thinned(self.values, left, most)
 
     @property
     def gap(self) -> float:
         """Share of the bound that is undecided."""
         return max(0.0, (self.bound - self.hypervolume) / self.bound)
 
-    def _key(self, plan: int) -> bytes:
-        """Which lines are on in a plan, of those whose curves bend."""
-        return (self.found[0][plan][self._bending] > ON).tobytes()
+    def _keys(self, plans: Ints) -> list[bytes]:
+        """Which lines are on in some plans, of those whose curves bend."""
+        on = self.found[0][plans][:, self._bending] > ON
+        return [row.tobytes() for row in np.packbits(on, axis=1)]
 
     def _add(self, z: Floats, u: Floats) -> None:
         plans, values, count, weighted = self.found
@@ -192,18 +195,24 @@ class Hollows:
         """Cut boxes until the gap is at most ``tolerance``, nothing is left to cut, or ``stop`` says so."""
         cuts = CUTS[self.values.shape[1]]
         self._mix(stop)
-        self.patterns.begin()
+        self._spread(stop)
+        self.measure()
+        # Half-spaces alone bound what is missing until boxes do.
+        if self.gap <= tolerance or not self.patterns.begin(stop):
+            return
         # Boxes show where plans are that weighted sums do not find: a few before the first look for more.
         self._start(stop)
-        more = self.patterns.cut(FIRST, stop)
+        some = FIRST
         while True:
-            self._start(stop)
-            self._spread(stop)
+            more = self.patterns.cut(some, stop)
             self.measure()
+            if self.gap > tolerance:
+                self._start(stop)
+                self._spread(stop)
+                self.measure()
             if self.gap <= tolerance or stop() or not more:
                 return
-            more = self.patterns.cut(cuts, stop)
-            cuts = min(2 * cuts, MOST_CUTS)
+            some, cuts = cuts, min(2 * cuts, MOST_CUTS)
 
     def _start(self, stop: Callable[[], bool]) -> None:
         """Take in plans like those that boxes are bounded by."""
@@ -227,7 +236,7 @@ class Hollows:
         if new:
             self._take(plans[new], aimed[new], True, stop)
 
-    def _take(self, plans: Floats, aimed: NDArray[np.int64], moved: bool, stop: Callable[[], bool]) -> None:
+    def _take(self, plans: Floats, aimed: Ints, moved: bool, stop: Callable[[], bool]) -> None:
         """Bring plans (S, L) up to the budget, and where ``moved`` to the local optima for weights (S,)."""
         # With none of the lines on there is nothing to bring up to the budget.
         some = plans.sum(axis=1) > 0
@@ -267,7 +276,7 @@ class Hollows:
         if starts:
             self._take(np.array(starts), np.array(aims), True, stop)
 
-    def _climb(self, starts: Floats, aims: NDArray[np.int64], weights: Floats | None) -> None:
+    def _climb(self, starts: Floats, aims: Ints, weights: Floats | None) -> None:
         """Take in plans (S, L), moved to the local optima for weights (S, O), or as they are."""
         solver = self.solver
         moved = weights is not None
@@ -309,7 +318,7 @@ class Hollows:
         edges, first = np.unique(edges, axis=0, return_index=True)
         known = len(self.z)
         middles = self.z[edges].mean(axis=1)
-        self._climb(middles, self.found[3][edges[:, 0]], _normals(corners[first]))
+        self._climb(middles, self.found[3][edges[:, 0]], normals(corners[first]))
         self._climb(middles, self.found[3][edges[:, 0]], None)
         if len(self.z) == known:
             return
@@ -320,8 +329,8 @@ class Hollows:
         neighbours, weighted, new = self.tradeoffs[4], self.found[3], self._seen
         self.attain()
         starts, aims = [], []
-        for i in range(new, len(self.z)):
-            tried = self._tried.setdefault(self._key(i), np.zeros(len(neighbours), dtype=np.bool_))
+        for i, key in enumerate(self._keys(np.arange(new, len(self.z))), new):
+            tried = self._tried.setdefault(key, np.zeros(len(neighbours), dtype=np.bool_))
             # The first neighbour is the plan's own weight.
             aim = neighbours[weighted[i], 1:]
             aim = aim[~tried[aim]]
@@ -344,24 +353,30 @@ class Hollows:
         over = self.patterns.cover()
         self.bound = min(self.bound, self.limit - self._width * float(np.maximum(self._hull - over, 0.0).mean()))
 
-    def _alone(self, plan: int) -> bool:
-        """Whether no plan with the same lines on is known in its small cell; then this one is."""
-        cell = self._key(plan) + np.round(self.values[plan] * DENSEST[self.values.shape[1]]).tobytes()
-        known = cell in self._held
-        self._held.add(cell)
-        return not known
+    def _alone(self, plans: Ints, keys: list[bytes]) -> list[int]:
+        """Which of some plans are the first known in their small cells with the same lines on."""
+        cells = np.round(self.values[plans] * DENSEST[self.values.shape[1]])
+        alone = []
+        for i, (key, cell) in enumerate(zip(keys, cells, strict=True)):
+            own = key + cell.tobytes()
+            if own not in self._held:
+                self._held.add(own)
+                alone.append(i)
+        return alone
 
     def attain(self, stop: Callable[[], bool] | None = None) -> None:
         """Take in what new plans attain alone; where ``stop`` is given, blended too until it says so."""
         new = self._seen
         plans, values, count, weighted = self.found
         keep = new + np.flatnonzero(~self.attained.reach(self.values[new:]))
+        keys = self._keys(keep)
         if stop is None:
-            keep = np.array([i for i in keep if self._alone(int(i))], dtype=np.int64)
+            alone = self._alone(keep, keys)
+            keep, keys = keep[alone], [keys[i] for i in alone]
         count[0] = self._seen = new + len(keep)
         for part in (plans, values, weighted):
             part[new : self._seen] = part[keep]
-        self.attained.take([self._key(i) for i in range(new, self._seen)], new)
+        self.attained.take(keys, new)
         if stop is not None:
             self.attained.blend(self.z, self.values, self.tradeoffs, self.tables.arrays(), stop)
         self.cells[2][:] = self.attained.cells(self.fine)
@@ -390,28 +405,16 @@ def _everywhere(places: Floats, n: int) -> Floats:
     return np.stack([each.ravel() for each in np.meshgrid(*[places] * (n - 1), indexing="ij")])
 
 
-def _thinned(values: Floats, left: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def _thinned(values: Floats, left: Ints, most: int) -> Ints:
     """Of some rows (N, O) ``most`` or fewer: of those in one small cell the one with the largest sum."""
     left = left[np.argsort(-values[left].sum(axis=1), kind="stable")]
-    steps = 4096
+    # As many cells a side as can be numbered, with room for rows a little beyond the scale.
+    n, steps = values.shape[1], 4096
+    while (4 * steps) ** n >= 2**63:
+        steps //= 2
     while len(left) > most:
-        _, first = np.unique(np.round(values[left] * steps), axis=0, return_index=True)
+        cells = np.clip(np.round(values[left] * steps).astype(np.int64) + steps, 0, 4 * steps - 1)
+        _, first = np.unique(cells @ (4 * steps) ** np.arange(n), return_index=True)
         left = left[np.sort(first)]
         steps //= 2
     return np.sort(left)
-
-
-def _normals(corners: Floats) -> Floats:
-    """Weights (S, O) that are the same for all corners of facets (S, O, O), those below nothing cut off."""
-    n = corners.shape[2]
-    edges = corners[:, 1:] - corners[:, :1]
-    normals = np.stack([(-1.0) ** o * np.linalg.det(np.delete(edges, o, axis=2)) for o in range(n)], axis=1)
-    normals *= np.sign(normals.sum(axis=1, keepdims=True))
-    normals = np.maximum(normals, LEAST_WEIGHT * np.abs(normals).max(axis=1, keepdims=True))
-    return np.asarray(normals / np.maximum(normals.sum(axis=1, keepdims=True), LEAST_WEIGHT**4))
-
-
-def even_weights(n: int, steps: int) -> Floats:
-    """Weights (W, n) that are whole multiples of ``1 / steps`` and add up to one."""
-    bars = itertools.combinations(range(steps + n - 1), n - 1)
-    return np.array([np.diff([-1, *each, steps + n - 1]) - 1 for each in bars]) / steps

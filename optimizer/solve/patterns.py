@@ -34,6 +34,8 @@ POINTS, FINEST = 13, 110
 REACH, STEP, MOST_STEPS = 7.0, 0.085, 30
 # Bends at once are taken to be a little apart.
 SPREAD = 1.2
+# So many weights are written between two looks at the clock.
+WRITTEN = 100
 # Cells where a box may be above what is attained (N,), its planes that are lowest in their middles, and how high.
 Open = tuple[Ints, Ints, Floats]
 
@@ -131,20 +133,24 @@ class Patterns:
 
     def compile(self) -> None:
         """Have all kernels compiled: call each once, with one weight where it is slow."""
-        self._write(1)
+        self._write(0, 1)
         none = np.empty(0, dtype=np.int64)
         self.bound(self.spans[0], self.levels[0].copy(), none)
         self._look(self.spans[0], none, 0, np.full(len(self.tradeoffs[0]), np.inf))
         kernels.cover(none, none, np.empty(0), self.slopes, self.cells[1], self.cells[3])
 
-    def begin(self) -> None:
-        """Bound the box of all plans."""
-        self._write(len(self.tradeoffs[0]))
+    def begin(self, stop: Callable[[], bool]) -> bool:
+        """Bound the box of all plans, unless ``stop`` says so before; tell whether it is."""
+        n_weights = len(self.tradeoffs[0])
+        for first in range(0, n_weights, WRITTEN):
+            if stop():
+                return False
+            self._write(first, min(first + WRITTEN, n_weights))
         self._bound_box(0, self.open[0][0])
+        return True
 
-    def _write(self, weights: int) -> None:
-        """Write what lines come to at the first ``weights``."""
-        prices, best, spent = self.peaks
+    def _write(self, first: int, behind: int) -> None:
+        """Write what lines come to at the weights from the ``first`` on."""
         kernels_patterns.write_peaks(
             self.ends,
             self._prices,
@@ -152,7 +158,8 @@ class Patterns:
             self.solver.exactly,
             self.tradeoffs,
             self.tables.arrays(),
-            (prices[:weights], best, spent),
+            (first, behind),
+            self.peaks,
         )
 
     def _bound_box(self, box: int, some: Ints) -> None:
