@@ -39,6 +39,8 @@ DENSEST = {2: 4096, 3: 128, 4: 32, 5: 16}
 PLANS = 200_000
 # Boxes cut before the first look for plans, and between two looks: at first, and at most.
 FIRST, CUTS, MOST_CUTS = 16, {2: 32, 3: 96, 4: 512, 5: 512}, 16_384
+# After so many cuts what is left is measured.
+MEASURED = 32
 # Plans of a box taken in as they are.
 AS_THEY_ARE = 8
 # A line that spends more than this, in money units, is on.
@@ -204,8 +206,7 @@ class Hollows:
         self._start(stop)
         some = FIRST
         while True:
-            more = self.patterns.cut(some, stop)
-            self.measure()
+            more = self._cut(some, tolerance, stop)
             if self.gap > tolerance:
                 self._start(stop)
                 self._spread(stop)
@@ -213,6 +214,16 @@ class Hollows:
             if self.gap <= tolerance or stop() or not more:
                 return
             some, cuts = cuts, min(2 * cuts, MOST_CUTS)
+
+    def _cut(self, most: int, tolerance: float, stop: Callable[[], bool]) -> bool:
+        """Cut boxes until the gap is at most ``tolerance``; tell whether there are more."""
+        more = True
+        for done in range(0, most, MEASURED):
+            more = self.patterns.cut(min(MEASURED, most - done), stop)
+            self.measure()
+            if self.gap <= tolerance or not more or stop():
+                break
+        return more
 
     def _start(self, stop: Callable[[], bool]) -> None:
         """Take in plans like those that boxes are bounded by."""
