@@ -62,27 +62,6 @@ def curves_of(
 
 
 @njit(cache=True, nogil=True)
-def twins_of(lower: Floats, upper: Floats, family: Ints, terms: Floats, cells: Ints, knots: Floats) -> Ints:
-    """A number for each line, the same for lines that nothing tells apart: (L,)."""
-    n_kpis, n_lines = family.shape
-    found = np.arange(n_lines)
-    for i in range(n_lines):
-        for j in range(i):
-            same = lower[i] == lower[j] and upper[i] == upper[j]
-            for k in range(n_kpis):
-                if not same:
-                    break
-                one, other = cells[k * n_lines + i], cells[k * n_lines + j]
-                same = family[k, i] == family[k, j] and np.all(knots[k, i] == knots[k, j])
-                for m in range(cells[k * n_lines + i + 1] - one if same else 0):
-                    same = same and np.all(terms[:, one + m] == terms[:, other + m])
-            if same:
-                found[i] = found[j]
-                break
-    return found
-
-
-@njit(cache=True, nogil=True)
 def _number(at: Ints, row: int, draw: int, values: Floats) -> float:
     n = at[row + 1] - at[row]
     if n == 0:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .kernels_accounts import Curves, curves_of, effects_at, marginals, spread, totals, twins_of, weigh
+from .kernels_accounts import Curves, curves_of, effects_at, marginals, spread, totals, weigh
 from .kernels_separable import CLOSED, DONE, FULL, OPEN, SEEN, VALUE, best_split
 from .kernels_tables import begin
 
@@ -152,14 +152,13 @@ def _split(
         for k in range(n_kpis):
             only += factors[k] * np.sum(value[k, :, 0])
         return lower.copy(), only, 0
-    twins = twins_of(lower, upper, family, terms, cells, knots)
     boxes, bounds = np.empty((n_boxes, 2, n_lines)), np.empty(n_boxes)
     boxes[0, 0], boxes[0, 1], bounds[0] = lower, upper, np.inf
     state, best = np.zeros(4), np.empty(n_lines)
     state[OPEN], state[VALUE], state[CLOSED] = 1, -np.inf, -np.inf
     while True:
         tables = (family, terms, cells, constant, knots, grid, count, value, lines, work)
-        ended = best_split(budget, exactly, tolerance, factors, 0.0, boxes, bounds, state, best, twins, tables)
+        ended = best_split(budget, exactly, tolerance, factors, 0.0, boxes, bounds, state, best, tables)
         n_open = int(state[OPEN])
         if ended == DONE:
             top = max(state[VALUE], state[CLOSED])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .kernels_polish import polish, responses
 from .kernels_split import Hulls, fill, new_hulls, update_hulls
-from .kernels_tables import Tables, apart, insert, place
+from .kernels_tables import Tables, apart, insert, number_twins, place
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,10 +48,11 @@ def best_split(
     bounds: Floats,
     state: Floats,
     best: Floats,
-    twins: Ints,
     tables: Tables,
 ) -> int:
     """Find the best split of a budget and bound it, by branch and bound.
+
+    Of splits that only swap lines that nothing tells apart one is looked at: the first of them gets most.
 
     Parameters
     ----------
@@ -68,11 +69,8 @@ def best_split(
         so that a call that ran out of room goes on.
     best : (L,)
         Best split so far; written.
-    twins : (L,)
-        A number for each line, the same for lines that nothing tells apart. Of splits that only swap them one is
-        looked at: the first of them gets most.
     tables
-        The response tables: `kernels_tables.insert`.
+        The response tables, from end to end of the first box: `kernels_tables.insert`.
 
     Returns
     -------
@@ -80,7 +78,7 @@ def best_split(
         `DONE`, `FULL` (the tables need more room) or `STOPPED` (no room for boxes).
     """
     n_lines, room = tables[5].shape
-    hulls = new_hulls(n_lines, room)
+    hulls, twins = new_hulls(n_lines, room), number_twins(tables)
     split = np.empty(n_lines), np.empty(n_lines), np.empty(n_lines), np.empty(n_lines)
     while True:
         n_open, at = int(state[OPEN]), 0

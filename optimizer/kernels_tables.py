@@ -298,3 +298,42 @@ def insert(z: Floats, tables: Tables) -> int:
     if new > 0:
         _measure(before, np.full(n_lines, 2), wanted, tables)
     return new
+
+
+@njit(cache=True, nogil=True)
+def number_twins(tables: Tables) -> Ints:
+    """Number lines, the same number for lines that nothing tells apart, neither terms nor ends: (L,)."""
+    grid, count = tables[5], tables[6]
+    out = np.arange(len(count))
+    for line in range(len(count)):
+        for other in range(line):
+            ends_differ = (
+                grid[line, 0] != grid[other, 0] or grid[line, count[line] - 1] != grid[other, count[other] - 1]
+            )
+            if not ends_differ and out[other] == other and _alike(line, other, tables):
+                out[line] = other
+                break
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _alike(line: int, other: int, tables: Tables) -> bool:
+    """Whether two lines do the same for every KPI, whatever is spent."""
+    family, terms, starts, constant, knots = tables[0], tables[1], tables[2], tables[3], tables[4]
+    n_kpis, n_lines = family.shape
+    for k in range(n_kpis):
+        a, b = starts[k * n_lines + line], starts[k * n_lines + other]
+        n = starts[k * n_lines + line + 1] - a
+        if family[k, line] != family[k, other] or constant[k, line] != constant[k, other]:
+            return False
+        if n != starts[k * n_lines + other + 1] - b:
+            return False
+        for term in range(n):
+            for row in range(len(terms)):
+                if terms[row, a + term] != terms[row, b + term]:
+                    return False
+        for row in range(3):
+            for p in range(knots.shape[3]):
+                if knots[k, line, row, p] != knots[k, other, row, p]:
+                    return False
+    return True

@@ -1,4 +1,4 @@
-"""A simulator's mean effects written out as sums of curves of each line's total spend, and lines that are alike.
+"""A simulator's mean effects written out as sums of curves of each line's total spend.
 
 Shapes: K KPIs, L lines, T periods, H periods of history, J lags, D draws, M terms.
 """
@@ -22,9 +22,9 @@ NONE = 0
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def write_terms(
-    order: Ints, money: float, size: Floats, response: Response, starts: Ints, constant: Floats
-) -> Floats:
-    """Write every KPI's and line's terms, one after the other; return their table (6, M).
+    order: Ints, money: float, size: Floats, response: Response
+) -> tuple[Ints, Floats, Ints, Floats, Floats]:
+    """Write every KPI's and line's terms, one after the other.
 
     Periods alike in everything but what they count for are one term a draw; terms that count for nothing are left
     out.
@@ -40,14 +40,25 @@ def write_terms(
     response
         Of a simulator: unit (L, T), history (L, H), weights (K, L, J, D), length, after, family (K, L), scale,
         first, second (K, L, D), knots (K, L, 3, P) and season (K, T).
+
+    Returns
+    -------
+    family : (K, L)
+        Curve family codes, like all that is returned by lines in the order wanted.
+    table : (6, M)
+        The terms.
     starts : (K * L + 1,)
-        Written: the first column of each KPI and line.
+        The first column of each KPI and line.
     constant : (K, L)
-        Written: what does not depend on spend.
+        What does not depend on spend.
+    knots : (K, L, 3, P)
+        Pieces of curves through points.
     """
-    unit, scale = response[0], response[6]
-    n_kpis, n_lines, draws = scale.shape
+    unit, scale, n_lines = response[0], response[6], len(order)
+    n_kpis, _, draws = scale.shape
     periods = unit.shape[1]
+    starts, constant = np.empty(n_kpis * n_lines + 1, np.int64), np.empty((n_kpis, n_lines))
+    family, knots = np.empty((n_kpis, n_lines), np.int64), np.empty((n_kpis, n_lines, *response[9].shape[2:]))
     most = periods * draws
     table, n = np.empty((6, n_kpis * n_lines * draws + most)), 0
     rate, offset, counted = np.empty((periods, draws)), np.empty((periods, draws)), np.empty((periods, draws))
@@ -56,7 +67,8 @@ def write_terms(
         for i in range(n_lines):
             line = order[i]
             constant[k, i] = 0.0
-            if response[5][k, line] != NONE:
+            family[k, i], knots[k, i] = response[5][k, line], response[9][k, line]
+            if family[k, i] != NONE:
                 constant[k, i] = _by_period(k, line, money, response, rate, offset, counted) / (draws * size[k])
                 if n + most > table.shape[1]:
                     longer = np.empty((6, 2 * table.shape[1]))
@@ -65,10 +77,10 @@ def write_terms(
                 kinds = _merge(rate, offset, counted)
                 n = _append(k, line, kinds, draws * size[k], response, rate, offset, counted, table, n)
             starts[k * n_lines + i + 1] = n
-    return table[:, :n].copy()
+    return family, table[:, :n].copy(), starts, constant, knots
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def _by_period(
     k: int, line: int, money: float, response: Response, rate: Floats, offset: Floats, counted: Floats
 ) -> float:
@@ -138,7 +150,7 @@ def _merge(rate: Floats, offset: Floats, counted: Floats) -> int:
     return kinds
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, inline="always", nogil=True, error_model="numpy")
 def _append(
     k: int,
     line: int,
@@ -178,52 +190,3 @@ def bend_of(slope: float) -> tuple[float, float]:
     power = (slope - 1.0) / (slope + 1.0)
     bend = power ** (1.0 / slope)
     return bend, slope * power / (1.0 + power) ** 2 / bend
-
-
-@njit(cache=True, nogil=True)
-def number_twins(
-    lower: Floats, upper: Floats, family: Ints, table: Floats, starts: Ints, constant: Floats, knots: Floats
-) -> Ints:
-    """Number lines, the same number for lines that nothing tells apart: (L,).
-
-    Parameters
-    ----------
-    lower, upper : (L,)
-        What they may spend.
-
-    The other arguments are those of `kernels_tables.insert`.
-    """
-    n_lines = len(lower)
-    out = np.arange(n_lines)
-    for line in range(n_lines):
-        for other in range(line):
-            if out[other] != other or lower[line] != lower[other] or upper[line] != upper[other]:
-                continue
-            if _alike(line, other, family, table, starts, constant, knots):
-                out[line] = other
-                break
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _alike(
-    line: int, other: int, family: Ints, table: Floats, starts: Ints, constant: Floats, knots: Floats
-) -> bool:
-    """Whether two lines do the same for every KPI, whatever is spent."""
-    n_kpis, n_lines = family.shape
-    for k in range(n_kpis):
-        a, b = starts[k * n_lines + line], starts[k * n_lines + other]
-        n = starts[k * n_lines + line + 1] - a
-        if family[k, line] != family[k, other] or constant[k, line] != constant[k, other]:
-            return False
-        if n != starts[k * n_lines + other + 1] - b:
-            return False
-        for term in range(n):
-            for row in range(len(table)):
-                if table[row, a + term] != table[row, b + term]:
-                    return False
-        for row in range(3):
-            for p in range(knots.shape[3]):
-                if knots[k, line, row, p] != knots[k, other, row, p]:
-                    return False
-    return True

@@ -7,15 +7,13 @@ off them is proven, however coarse the grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import kernels_tables, kernels_terms
+from .kernels_tables import Tables
 from .simulate import Simulator
-
-if TYPE_CHECKING:
-    from .kernels_tables import Tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,11 +59,7 @@ class Terms:
         size : (K,)
             KPI units per unit of an effect.
         """
-        from . import kernels_terms
-
-        n_kpis, n_lines = len(size), len(order)
         order = np.ascontiguousarray(order, dtype=np.int64)
-        starts, constant = np.empty(n_kpis * n_lines + 1, dtype=np.int64), np.empty((n_kpis, n_lines))
         response = (
             simulator.unit,
             simulator.history,
@@ -80,22 +74,7 @@ class Terms:
             simulator.season,
         )
         sizes = np.ascontiguousarray(size, dtype=float)
-        table = kernels_terms.write_terms(order, float(money), sizes, response, starts, constant)
-        family, knots = simulator.family[:, order], simulator.knots[:, order]
-        return cls(np.ascontiguousarray(family), table, starts, constant, np.ascontiguousarray(knots))
-
-    def twins(self, lower: Floats, upper: Floats) -> Ints:
-        """Number lines, the same number for lines that nothing tells apart: (L,).
-
-        ``lower`` and ``upper`` (L,) are what they may spend.
-        """
-        from . import kernels_terms
-
-        low, high = np.ascontiguousarray(lower, dtype=float), np.ascontiguousarray(upper, dtype=float)
-        numbers: Ints = kernels_terms.number_twins(
-            low, high, self.family, self.table, self.starts, self.constant, self.knots
-        )
-        return numbers
+        return cls(*kernels_terms.write_terms(order, float(money), sizes, response))
 
 
 class ResponseTables:
@@ -121,8 +100,6 @@ class ResponseTables:
     """
 
     def __init__(self, terms: Terms, lower: Floats, upper: Floats, points: int = 7) -> None:
-        from . import kernels_tables
-
         self.terms = terms
         n_kpis, n_lines = terms.family.shape
         room = 4 * points
@@ -140,8 +117,6 @@ class ResponseTables:
 
     def insert(self, z: Floats) -> int:
         """Add a grid point to each line (L,), none where it is NaN or one is there; return how many are new."""
-        from . import kernels_tables
-
         if self.count.max() == self.grid.shape[1]:
             self.grow()
         return int(kernels_tables.insert(z, self.arrays()))

@@ -71,17 +71,3 @@ def test_marginals_are_differences() -> None:
                 for at in (spend + unit, spend - unit)
             )
             np.testing.assert_allclose(marginal[side, :, i], (up - down) / (2 * step[i]), rtol=1e-4)
-
-
-def test_lines_that_nothing_tells_apart_are_twins() -> None:
-    one = make_accounts(1, lines=1, seed=4)
-    table = pa.Table.from_pandas(
-        pa.concat_tables([pa.Table.from_pandas(one.assign(line=name)) for name in "abc"]).to_pandas()
-    )
-    accounts = read_accounts(table, load_rules(make_rules()))
-    terms, cells, knots = kernels.curves_of(0, 3, 1, accounts.family, accounts.at, accounts.values)
-    upper = accounts.upper.copy()
-    upper[1] *= 0.9
-    arguments = accounts.family, terms, cells, knots
-    assert list(kernels.twins_of(accounts.lower, accounts.upper, *arguments)) == [0, 0, 0]
-    assert list(kernels.twins_of(accounts.lower, upper, *arguments)) == [0, 1, 0]

@@ -9,6 +9,7 @@ from conftest import make_model, scenario_on_file
 
 from optimizer.curves import FAMILIES
 from optimizer.kernels_polish import responses
+from optimizer.kernels_tables import number_twins
 from optimizer.kernels_terms import bend_of
 from optimizer.simulate import Simulator
 from optimizer.tables import ResponseTables, Terms
@@ -108,11 +109,14 @@ def test_lines_are_twins_where_nothing_tells_them_apart():
     cells = [slice(*terms.starts[k * 4 + line :][:2]) for k in range(2) for line in same]
     table = np.concatenate([terms.table[:, cell] for cell in cells], axis=1)
     twins = Terms(*map(np.ascontiguousarray, (family, table, terms.starts, constant, knots)))
-    zeros, ones = np.zeros(4), np.ones(4)
-    assert twins.twins(zeros, ones).tolist() == [0, 1, 1, 0]
-    assert twins.twins(zeros, np.array([1.0, 1.0, 2.0, 1.0])).tolist() == [0, 1, 2, 0]
+
+    def numbers(upper):
+        return number_twins(ResponseTables(twins, np.zeros(4), np.array(upper)).arrays()).tolist()
+
+    assert numbers([1.0, 1.0, 1.0, 1.0]) == [0, 1, 1, 0]
+    assert numbers([1.0, 1.0, 2.0, 1.0]) == [0, 1, 2, 0]
     twins.table[3, -1] *= 1 + 1e-15
-    assert twins.twins(zeros, ones).tolist() == [0, 1, 1, 3]
+    assert numbers([1.0, 1.0, 1.0, 1.0]) == [0, 1, 1, 3]
 
 
 def test_periods_that_are_alike_are_one_term(tmp_path):

@@ -80,8 +80,8 @@ def polish(problem: Problem, start: Floats, goal: Goal, late: Callable[[], bool]
         return -np.append(goal.weights @ state(v).rises, [1.0] * reach)
 
     rules: list[dict[str, Any]] = []
-    several = np.count_nonzero(problem.A, axis=1) > 1
-    for kind, rows in (("ineq", several & ~problem.equal), ("eq", several & problem.equal)):
+    joint = problem.joint
+    for kind, rows in (("ineq", joint & ~problem.equal), ("eq", joint & problem.equal)):
         if rows.any():
             rules.append(_linear(kind, np.pad(problem.A[rows], ((0, 0), (0, reach))), problem.b[rows]))
     if problem.floors or goal.least is not None or reach:

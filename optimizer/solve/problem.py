@@ -150,6 +150,8 @@ class Problem:
         Currency per unit of z.
     A, b, equal : (M, L), (M,), (M,)
         The polyhedron over z.
+    joint : (M,) bool
+        Its rows that more than one variable stands in; the others are bounds.
     lower, upper : (L,)
         Box around the polyhedron; finite.
     pinned : (L,) bool
@@ -181,6 +183,7 @@ class Problem:
         self.columns = self._columns()
         self.money = scenario.spec.constraints.budget.amount or 1.0
         self.A = self._matrix()
+        self.joint = np.count_nonzero(self.A, axis=1) > 1
         self.b = scenario.polyhedron.b / self.money
         self.equal = scenario.polyhedron.equal
         self.boxed = False

@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels_attained
+from .. import kernels_separable as kernels
 from ..errors import InfeasibleError, SolverError
 from ..tables import ResponseTables, Terms
 from .convex import ConvexSolver
@@ -58,7 +60,6 @@ class SeparableSolver:
         self.solves = 0
         terms = Terms.of(problem.simulator, problem.order, problem.money, problem.size)
         self.tables = ResponseTables(terms, problem.lower, problem.upper)
-        self.twins = terms.twins(problem.lower, problem.upper)
         self.budget, self.exactly = budget
         self.forms = np.array([form.kpis for form in problem.objectives])
         self.per_money = np.array([form.spend for form in problem.objectives])
@@ -99,10 +100,8 @@ class SeparableSolver:
 
     def objectives(self, z: Floats) -> Floats:
         """The objectives (O,) of a plan (L,), from the response tables."""
-        from ..kernels_attained import objectives
-
         out = np.empty(len(self.constant))
-        objectives(z, self.forms, self.per_money, self.constant, self.tables.arrays(), out)
+        kernels_attained.objectives(z, self.forms, self.per_money, self.constant, self.tables.arrays(), out)
         return out
 
     def split(self, weights: Floats, tolerance: float) -> tuple[Floats, float]:
@@ -113,11 +112,9 @@ class SeparableSolver:
         InfeasibleError
             If no plan keeps every rule.
         """
-        from ..kernels_separable import CLOSED, FULL, OPEN, VALUE, best_split
-
         tables, problem = self.tables, self.problem
         state, best = np.zeros(4), np.empty(len(problem.lower))
-        state[OPEN], state[VALUE], state[CLOSED] = 1, -np.inf, -np.inf
+        state[kernels.OPEN], state[kernels.VALUE], state[kernels.CLOSED] = 1, -np.inf, -np.inf
         short = self.exactly and problem.upper.sum() < self.budget * (1.0 - KEPT)
         if short or problem.lower.sum() > self.budget * (1.0 + KEPT):
             raise InfeasibleError(
@@ -128,7 +125,7 @@ class SeparableSolver:
         self._bounds[0] = np.inf
         factors, per_money = weights @ self.forms, float(weights @ self.per_money)
         while True:
-            ended = best_split(
+            ended = kernels.best_split(
                 self.budget,
                 self.exactly,
                 tolerance,
@@ -138,16 +135,16 @@ class SeparableSolver:
                 self._bounds,
                 state,
                 best,
-                self.twins,
                 tables.arrays(),
             )
-            if ended != FULL:
+            if ended != kernels.FULL:
                 break
             tables.grow()
         # Where boxes ran out, the bound is as good as it got: the caller sees the gap.
-        still_open = self._bounds[: int(state[OPEN])].max(initial=-np.inf)
-        constant = float(weights @ self.constant)
-        return best, constant + max(state[VALUE], state[CLOSED], still_open)
+        bounds = self._bounds[: int(state[kernels.OPEN])].tolist()
+        return best, float(weights @ self.constant) + float(
+            max(state[kernels.VALUE], state[kernels.CLOSED], *bounds)
+        )
 
 
 def budget_of(problem: Problem) -> tuple[float, bool] | None:
@@ -157,10 +154,12 @@ def budget_of(problem: Problem) -> tuple[float, bool] | None:
     """
     if any(form.tail is not None for form in problem.objectives):
         return None
-    rows = np.flatnonzero(np.count_nonzero(problem.A, axis=1) > 1)
-    if len(rows) != 1 or problem.floors or problem.scenario.polyhedron.switches is not None:
+    joint = problem.joint.nonzero()[0]
+    if len(joint) != 1 or problem.floors or problem.scenario.polyhedron.switches is not None:
         return None
-    factors = problem.A[rows[0]]
-    if np.ptp(factors) != 0 or factors[0] <= 0:
+    row = int(joint[0])
+    factors = problem.A[row]
+    factor = float(factors[0])
+    if factor <= 0.0 or np.count_nonzero(factors == factor) < len(factors):
         return None
-    return float(problem.b[rows[0]] / factors[0]), bool(problem.equal[rows[0]])
+    return float(problem.b[row]) / factor, bool(problem.equal[row])
