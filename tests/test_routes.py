@@ -85,7 +85,8 @@ def check_kept(scenario: opt.Scenario, spend: np.ndarray) -> None:
     assert not spend.any() or floors_kept(scenario, spend[None], 1e-6).all()
 
 
-@pytest.mark.parametrize("seed", range(40))
+# 275 has pieces as narrow as 1e-10, over which the mixed-integer solver once lost the best plan.
+@pytest.mark.parametrize("seed", [*range(40), 275])
 def test_routes_agree_and_bounds_hold(seed: int) -> None:
     check_agreement(seed)
 

@@ -183,7 +183,7 @@ class Problem:
         self.columns = self._columns()
         self.money = scenario.spec.constraints.budget.amount or 1.0
         self.A = self._matrix()
-        self.joint = np.count_nonzero(self.A, axis=1) > 1
+        self.joint = np.asarray((self.A != 0).sum(axis=1)).ravel() > 1
         self.b = scenario.polyhedron.b / self.money
         self.equal = scenario.polyhedron.equal
         self.boxed = False
