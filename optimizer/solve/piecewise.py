@@ -213,9 +213,9 @@ class _Rows:
     """Columns and rows of the program.
 
     Columns: a share for each piece (1 in the piece a line is in), the spend in it as a share of its upper end, the
-    effects in it by KPI, and the level of the worst-off objective, and the number of packages of each line that is
-    sold in such. Spend itself, in pieces beside zero as narrow as 1e-10 and as steep as 1e5, was seen to make HiGHS
-    1.16 call a plan optimal that others beat by far.
+    effects in it by KPI, the level of the worst-off objective, and the number of packages of each line that is
+    sold in such. With spend itself for columns, over pieces as narrow as 1e-10 and as steep as 1e5, HiGHS 1.16 was
+    seen to call a plan optimal that others beat by far.
     """
 
     def __init__(self, problem: Problem, pieces: list[Piece], package: Floats) -> None:
