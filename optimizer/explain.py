@@ -165,8 +165,8 @@ def implied_tradeoff(scenario: Scenario, spend: pd.Series | pd.DataFrame) -> Imp
     """
     from .solve.cells import problem_of
     from .solve.chance import chance_floors
+    from .solve.forms import Goal
     from .solve.payoff import freeze_scale
-    from .solve.problem import Goal
     from .solve.routes import pick_route
     from .solve.tradeoff import make_plan
 
@@ -218,7 +218,7 @@ def _supporting(solver: Solver, u: Floats, weights: Floats) -> Floats | None:
     """
     from scipy.optimize import linprog
 
-    from .solve.problem import Goal
+    from .solve.forms import Goal
 
     n, rivals = len(u), np.empty((0, len(u)))
     for _ in range(TRIES):

@@ -11,7 +11,7 @@ from test_evolve import RULES, linked
 import optimizer as opt
 from optimizer.solve.ascent import ascend, rises_of
 from optimizer.solve.cells import problem_of
-from optimizer.solve.problem import Goal
+from optimizer.solve.forms import Goal
 from optimizer.solve.projection import Projection
 from optimizer.solve.seeds import spread
 from optimizer.solve.values import form_rises, form_values

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import optimizer as opt
 from optimizer.solve.cells import CellProblem
 from optimizer.solve.flighting import FlightingSolver
-from optimizer.solve.problem import Goal
+from optimizer.solve.forms import Goal
 
 PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 

@@ -10,9 +10,10 @@ from scipy.optimize import LinearConstraint, milp
 import optimizer as opt
 from optimizer.measured import kpi_means
 from optimizer.simulate import Simulator
+from optimizer.solve.forms import Goal
 from optimizer.solve.mixed_integer import MixedIntegerSolver
 from optimizer.solve.piecewise import PiecewiseModel
-from optimizer.solve.problem import Goal, Problem
+from optimizer.solve.problem import Problem
 from optimizer.solve.tradeoff import goal_of
 from optimizer.tables import ResponseTables, Terms
 

@@ -18,7 +18,8 @@ from optimizer.report.points import point_outcomes
 from optimizer.response import ResponseModel
 from optimizer.risk import lost_words
 from optimizer.simulate import Simulator
-from optimizer.solve.problem import Goal, Problem
+from optimizer.solve.forms import Goal
+from optimizer.solve.problem import Problem
 from optimizer.solve.relaxed import relaxed
 
 RISK = "kpi0, worst 0.1"

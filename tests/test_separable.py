@@ -10,7 +10,8 @@ import optimizer as opt
 from optimizer.errors import InfeasibleError, SolverError
 from optimizer.solve import separable
 from optimizer.solve.convex import ConvexSolver
-from optimizer.solve.problem import Goal, Problem
+from optimizer.solve.forms import Goal
+from optimizer.solve.problem import Problem
 from optimizer.solve.separable import SeparableSolver, budget_of
 
 ONE = np.ones(1)

@@ -11,8 +11,8 @@ from conftest import make_scenario
 
 import optimizer as opt
 from optimizer.solve.cells import CellProblem
+from optimizer.solve.forms import Goal
 from optimizer.solve.local import improve
-from optimizer.solve.problem import Goal
 from optimizer.solve.projection import Projection
 from optimizer.solve.shapes import BURSTS, FLAT, FOLLOWING, PULSES, Shapes, library, paced
 from optimizer.solve.values import form_values

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .problem import Goal, Problem
+from .forms import Goal
+from .problem import Problem
 from .values import form_rises
 
 Floats = NDArray[np.float64]

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError
 from .duality import Proof, prove
+from .forms import Effects, Form, Goal
 from .point import Point, Solver, evaluate
 from .polish import polish
-from .problem import Effects, Form, Goal, Problem
+from .problem import Problem
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,8 @@ from ..curves import FAMILIES
 from ..errors import InfeasibleError
 from ..preferences import Floor, tail_weights
 from ..simulate import Simulator
-from .problem import BESIDE_ZERO, Effects, Form, Problem, State
+from .forms import Effects, Form, State
+from .problem import BESIDE_ZERO, Problem
 
 if TYPE_CHECKING:
     from ..scenario import Scenario

@@ -21,7 +21,8 @@ from ..measured import kpi_values
 from ..preferences import Floor, measure
 from ..simulate import Simulator
 from .cells import problem_of
-from .problem import Goal, Problem
+from .forms import Goal
+from .problem import Problem
 
 if TYPE_CHECKING:
     from ..scenario import Scenario

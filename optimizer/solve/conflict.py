@@ -19,8 +19,8 @@ from ..measured import kpi_means, kpi_values
 from ..preferences import Floor, bound, floor_label, measure
 from .cells import problem_of
 from .chance import chance_floors
+from .forms import Goal
 from .mixed_integer import MixedIntegerSolver
-from .problem import Goal
 from .relaxed import relaxed
 from .routes import pick_route
 

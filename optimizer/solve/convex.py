@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError
 from .duality import Proof, prove
+from .forms import Goal
 from .point import Point, evaluate
 from .polish import polish
-from .problem import Goal, Problem
+from .problem import Problem
 from .tangents import TangentModel
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from .problem import KEPT, Goal, Problem, State
+from .forms import Goal, State
+from .problem import KEPT, Problem
 
 Floats = NDArray[np.float64]
 

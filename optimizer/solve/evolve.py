@@ -20,9 +20,10 @@ from ..errors import InfeasibleError, SolverError
 from .ascent import ascend, rises_of
 from .cells import CellProblem
 from .evolution import LATE, Evolution, evolve
+from .forms import Goal
 from .local import improve, is_local, proven_to
 from .point import Point, Solver, evaluate
-from .problem import KEPT, Goal, Problem
+from .problem import KEPT, Problem
 from .projection import Projection
 from .relaxed import relaxed, unlinked
 from .seeds import different, population, spread, today

@@ -27,12 +27,13 @@ from .cells import CellProblem
 from .chance import chance_floors
 from .evolution import INTERRUPTED, LATE, Evolution, Generation, evolve, measured
 from .evolve import EvolveSolver, PlanSearch, gradients
+from .forms import Goal
 from .frontier import MOST_OBJECTIVES, STRICT
 from .local import improve, is_local
 from .outer import LEAST_WEIGHT, Outer, volume, weights
 from .payoff import freeze_scale
 from .point import Solver
-from .problem import KEPT, Goal, Problem
+from .problem import KEPT, Problem
 from .seeds import different, population
 from .shapes import Shapes, bought
 from .tradeoff import AUGMENT, goal_of

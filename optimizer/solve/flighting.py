@@ -20,9 +20,9 @@ from ..errors import InfeasibleError, SolverError
 from .cells import CellProblem, EvenCells
 from .curvature import bowl, curvature
 from .duality import Proof
+from .forms import Goal
 from .linearised import Aim, Linearised, Multipliers, check_rules, quadratic
 from .point import Point
-from .problem import Goal
 
 Floats = NDArray[np.float64]
 

@@ -24,11 +24,12 @@ from ..simulate import Simulator
 from ..volumes import dominated_volume
 from .box import Box
 from .chance import chance_floors
+from .forms import Goal
 from .hollows import Hollows
 from .mixed_integer import MixedIntegerSolver
 from .payoff import freeze_scale, payoff_points
 from .point import Point, Solver
-from .problem import KEPT, Goal, Problem
+from .problem import KEPT, Problem
 from .sandwich import Sandwich
 from .separable import SeparableSolver
 from .values import form_values

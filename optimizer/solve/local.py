@@ -12,9 +12,10 @@ from scipy.optimize import linprog
 
 from ..constraints import Switches
 from .duality import Proof
+from .forms import Goal, State
 from .point import Point, evaluate
 from .polish import polish
-from .problem import Goal, Problem, State
+from .problem import Problem
 from .projection import KEPT, ON, Projection
 
 Floats = NDArray[np.float64]

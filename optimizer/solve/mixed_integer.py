@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from ..errors import SolverError
 from ..tables import ResponseTables, Terms
 from .duality import prove
+from .forms import Goal
 from .piecewise import PiecewiseModel
 from .point import Point, evaluate
 from .polish import polish
-from .problem import KEPT, Goal, Problem, switches_of
+from .problem import KEPT, Problem, switches_of
 
 Floats = NDArray[np.float64]
 

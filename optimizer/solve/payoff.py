@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..preferences import check_range
 from .cells import problem_of
-from .problem import Goal, Problem
+from .forms import Goal
+from .problem import Problem
 
 if TYPE_CHECKING:
     from ..scenario import Scenario

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ..kernels_tables import OVER_LEFT, OVER_RIGHT, UNDER_LEFT, UNDER_RIGHT
 from ..tables import ResponseTables
 from . import highs
-from .problem import KEPT, Goal, Problem, switches_of
+from .forms import Goal
+from .problem import KEPT, Problem, switches_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

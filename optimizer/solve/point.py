@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .duality import Proof
-from .problem import KEPT, Goal, Problem
+from .forms import Goal
+from .problem import KEPT, Problem
 
 Floats = NDArray[np.float64]
 

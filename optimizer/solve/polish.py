@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
-from .problem import Goal, Problem, State
+from .forms import Goal, State
+from .problem import Problem
 
 Floats = NDArray[np.float64]
 

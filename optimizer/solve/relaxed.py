@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from ..curves import FAMILIES
 from ..simulate import Simulator
 from ..synergy import Synergy
+from .forms import Form
 from .own import OwnKpis
-from .problem import Form, Problem
+from .problem import Problem
 
 if TYPE_CHECKING:
     from ..response import ResponseModel

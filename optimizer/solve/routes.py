@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..scenario import Scenario
     from .evolution import Evolution
+    from .forms import Goal
     from .point import Point, Solver
-    from .problem import Goal, Problem
+    from .problem import Problem
 
 Route = Literal["separable", "convex", "mixed_integer", "evolve"]
 TOLERANCE = 1e-6

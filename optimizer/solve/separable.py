@@ -19,9 +19,10 @@ from ..errors import InfeasibleError, SolverError
 from ..tables import ResponseTables, Terms
 from .convex import ConvexSolver
 from .duality import prove
+from .forms import Goal
 from .mixed_integer import SECONDS, MixedIntegerSolver
 from .point import Point
-from .problem import KEPT, Goal, Problem
+from .problem import KEPT, Problem
 
 Floats = NDArray[np.float64]
 

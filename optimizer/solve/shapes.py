@@ -20,7 +20,8 @@ from ..constraints import chosen
 from ..simulate import Simulator
 from .ascent import Rises, ascend
 from .cells import CellProblem
-from .problem import Goal, Problem
+from .forms import Goal
+from .problem import Problem
 from .projection import Projection
 from .values import form_rises
 

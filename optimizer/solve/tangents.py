@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError, SolverError
 from . import highs
 from .duality import Proof
-from .problem import Form, Goal, Problem
+from .forms import Form, Goal
+from .problem import Problem
 
 Floats = NDArray[np.float64]
 

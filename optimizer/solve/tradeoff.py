@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plan import Certificate, Guarantee, Plan, labelled
+from .forms import Goal
 from .payoff import TIE_BREAK
-from .problem import Goal, Problem
+from .problem import Problem
 
 if TYPE_CHECKING:
     from .point import Point

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..preferences import tail_weights
-from .problem import Form, Problem
+from .forms import Form
+from .problem import Problem
 
 Floats = NDArray[np.float64]
 
