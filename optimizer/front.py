@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from .archive import HINT, read_archive, write_archive
 from .errors import DataError, SpecError
+from .front_certificate import FrontCertificate, read_certificate, share_missing
 from .kpis import SPEND
 from .limits import Limits
 from .markup import Block, card
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .scenario import Functions, Scenario
 
 Floats = NDArray[np.float64]
-Guarantee = Literal["global", "none"]
 
 # Boxes of two fronts that differ by less, in steps, are the same.
 SAME_BOX = 1e-9
@@ -36,47 +35,6 @@ SAME_BOX = 1e-9
 SUPPORTED = (1e-3, 1e-2)
 # With less weight than this share on a KPI there is no rate between it and another.
 SMALLEST_WEIGHT = 1e-4
-
-
-@dataclass(frozen=True)
-class FrontCertificate:
-    """How complete a front provably is.
-
-    Attributes
-    ----------
-    guarantee : "global" or "none"
-        ``global``: no plan outside the front adds more than ``gap`` of hypervolume above ``reference``. ``none``:
-        that holds only for the stricter problem, or only before the points were filtered, as ``why`` says.
-    hypervolume, bound : float
-        On the scale, above ``reference``: of the front (blends of its neighbouring plans included where
-        ``blends`` says so), and the most any front could have; NaN where nothing bounds it.
-    gap : float
-        ``(bound - hypervolume) / bound``.
-    reference : dict
-        The lower corner of the measured box, in KPI units.
-    route, why : str
-        The module that found it, and why.
-    solves : int
-        Number of optimisation problems solved.
-    blends : bool
-        Whether the hypervolume counts blends of neighbouring plans, which concave curves attain at least.
-    ended : str
-        Why the search was stopped before its gap was small enough, in words; empty where it was not.
-    seed : int, optional
-        Of the random numbers, where the search took any.
-    """
-
-    guarantee: Guarantee
-    hypervolume: float
-    bound: float
-    gap: float
-    reference: Mapping[str, float]
-    route: str
-    why: str
-    solves: int
-    blends: bool = False
-    ended: str = ""
-    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -334,7 +292,7 @@ class Front(Picks):
                 limits = Limits(*parts)
             if content["columns"] != columns or not len(points):
                 raise ValueError
-            certificate = _certificate(content["certificate"], names)
+            certificate = read_certificate(content["certificate"], names)
         except (KeyError, TypeError, ValueError):
             raise DataError("does not hold a whole front", HINT, file=str(path)) from None
         return cls(
@@ -394,12 +352,6 @@ def spend_columns(scenario: Scenario) -> list[str]:
     return columns
 
 
-def share_missing(hypervolume: float, bound: float) -> float:
-    """Return the share of a bound that is not attained; NaN where there is no bound."""
-    gap = (bound - hypervolume) / bound
-    return gap if math.isnan(gap) else max(0.0, gap)
-
-
 def non_dominated(values: np.ndarray) -> np.ndarray:
     """Return which rows no other row matches or beats on every column (higher is better): (N,) bool."""
     keep = np.zeros(len(values), dtype=bool)
@@ -426,22 +378,3 @@ def _numbers(values: Any, shape: tuple[int | None, ...]) -> Floats:
     if not fits or not np.isfinite(found).all():
         raise ValueError
     return found
-
-
-def _certificate(data: Any, names: list[str]) -> FrontCertificate:
-    """Return a certificate from plain data; ValueError or TypeError where it is none."""
-    found = dict(data)
-    for key in ("hypervolume", "bound", "gap"):
-        found[key] = math.nan if found[key] is None else float(found[key])
-    sound = (
-        set(found) == {field.name for field in fields(FrontCertificate)}
-        and found["guarantee"] in get_args(Guarantee)
-        and list(found["reference"]) == names
-        and isinstance(found["blends"], bool)
-        and isinstance(found["solves"], int)
-        and all(isinstance(found[key], str) for key in ("route", "why", "ended"))
-        and isinstance(found["seed"], int | None)
-    )
-    if not sound:
-        raise ValueError
-    return FrontCertificate(**found | {"reference": {name: float(found["reference"][name]) for name in names}})

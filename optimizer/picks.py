@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .errors import SpecError
+from .front_certificate import FrontCertificate
 from .measured import kpi_means
 from .plan import Certificate, Plan
 from .preferences import MODES
 from .simulate import Simulator
 
 if TYPE_CHECKING:
-    from .front import FrontCertificate
     from .limits import Limits
     from .scenario import Scenario
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optimizer as opt
-from optimizer.front import FrontCertificate, non_dominated
+from optimizer.front import non_dominated
+from optimizer.front_certificate import FrontCertificate
 
 
 def kept(rows: list[list[float]]) -> list[bool]:

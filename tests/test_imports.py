@@ -70,6 +70,7 @@ LAYERS = [
     "volumes",
     "limits",
     "archive",
+    "front_certificate",
     "picks",
     "front",
     "solve",

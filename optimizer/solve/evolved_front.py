@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import SolverError, SpecError
-from ..front import Front, FrontCertificate, non_dominated, share_missing, spend_columns
+from ..front import Front, non_dominated, spend_columns
+from ..front_certificate import FrontCertificate, share_missing
 from ..measured import kpi_means
 from ..simulate import Simulator
 from ..versions import versions

@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError, SolverError, SpecError
-from ..front import Front, FrontCertificate, non_dominated
+from ..front import Front, non_dominated
+from ..front_certificate import FrontCertificate
 from ..limits import Limits
 from ..measured import kpi_means
 from ..simulate import Simulator
