@@ -19,7 +19,7 @@ from .documents import Document
 from .errors import OptimizerError, SpecError
 from .functions import KpiFunction
 from .horizon import at_horizon
-from .kpis import KpiTree
+from .kpi_tree import KpiTree
 from .markup import Block, card, figure
 from .response import ResponseModel
 from .rules import compile_rules

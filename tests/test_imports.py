@@ -23,6 +23,7 @@ LAYERS = [
     "decisions",
     "proxies",
     "kpis",
+    "kpi_tree",
     "functions",
     "preferences",
     "constraints",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from optimizer import documents
 from optimizer.errors import SpecError
-from optimizer.kpis import RESERVED, SPEND, Affine, Kpi, KpiTree
+from optimizer.kpi_tree import Affine, KpiTree
+from optimizer.kpis import RESERVED, SPEND, Kpi
 
 Definitions = dict[str, tuple[str, list[Any]] | None]
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..constraints import Switches
 from ..errors import InfeasibleError, SpecError
-from ..kpis import SPEND, Affine
+from ..kpi_tree import Affine
+from ..kpis import SPEND
 from ..preferences import Floor, bound, floor_label
 from ..simulate import Simulator
 from .forms import Effects, Form, State
