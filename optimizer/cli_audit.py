@@ -102,7 +102,8 @@ def proxy(
     out: Out = None,
 ) -> None:
     """Say whether a KPI that is seen soon stands for the one that counts, by effects and not by people."""
-    from .audit import proxy as audit
+    from .audit import effects as kinds
+    from .audit.proxy import validate
     from .audit.rows import load
 
     if (test is None) != (arm is None):
@@ -113,12 +114,12 @@ def proxy(
     names = {"proxy": proxy, "goal": goal, "test": test, "arm": arm, "date": date, "segment": segment}
     rows = load(data, names, where or ())
     if test is not None:
-        effects = audit.effects_of_tests(rows)
+        effects = kinds.effects_of_tests(rows)
     elif date is not None:
-        effects = audit.effects_of_history(rows, lag, change.value)
+        effects = kinds.effects_of_history(rows, lag, change.value)
     else:
-        effects = audit.effects_of_rows(rows)
-    terminal.finish_audit(audit.validate(effects), "proxy", directory)
+        effects = kinds.effects_of_rows(rows)
+    terminal.finish_audit(validate(effects), "proxy", directory)
 
 
 @app.command()

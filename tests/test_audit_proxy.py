@@ -11,7 +11,8 @@ import pytest
 
 from optimizer import DataError
 from optimizer.audit import proxy
-from optimizer.audit.proxy import Effects, effects_of_history, effects_of_rows, effects_of_tests, validate
+from optimizer.audit.effects import Effects, effects_of_history, effects_of_rows, effects_of_tests
+from optimizer.audit.proxy import validate
 
 CONJURA = Path(__file__).parents[2] / "shared" / "data" / "conjura" / "weekly.parquet"
 # Effects of tests have this standard deviation; people differ by 1, and those who click more also buy more.
