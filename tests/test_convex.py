@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import cvxpy as cp
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -281,3 +282,26 @@ def test_infeasible_and_non_concave_are_told() -> None:
     data["response"]["kpi 0"]["line 1"]["curve"] = {"kind": "hill", "scale": 3.0, "half": 20.0, "slope": 2.5}
     with pytest.raises(opt.SolverError, match="line 1"):
         opt.solve(opt.Scenario.from_dict(data), route="convex")
+
+
+@pytest.mark.parametrize("trouble", [cp.error.SolverError("broken"), ValueError("no status known")])
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_linear_solver_that_fails_is_asked_otherwise_and_then_told(trouble, failures: int, monkeypatch) -> None:
+    scenario, solve = opt.Scenario.from_dict(problem(0, 5, 2)), cp.Problem.solve
+    wanted, asked = opt.solve(scenario), []
+
+    def fails_at_first(self, **options):
+        asked.append(options)
+        if (len(asked) - 1) % 3 < failures:
+            raise trouble
+        return solve(self, **options)
+
+    monkeypatch.setattr(cp.Problem, "solve", fails_at_first)
+    if failures == 3:
+        with pytest.raises(opt.SolverError, match="the linear solver gave up"):
+            opt.solve(scenario)
+        return
+    found = opt.solve(scenario)
+    assert len(asked) > failures
+    assert found.certificate.value == pytest.approx(wanted.certificate.value, abs=1e-6)
+    assert found.certificate.value <= found.certificate.bound

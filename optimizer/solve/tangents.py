@@ -19,6 +19,12 @@ Floats = NDArray[np.float64]
 START = (0.0, 1e-3, 0.01, 0.04, 0.12, 0.3, 0.6, 1.0)
 SLOTS = 16
 FAR = 1e4
+# Settings of the linear solver to try in turn.
+ATTEMPTS: tuple[dict[str, Any], ...] = (
+    {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9},
+    {},
+    {"solver": "ipm"},
+)
 
 
 class TangentModel:
@@ -183,21 +189,17 @@ class TangentModel:
         self._least.value = np.full(n, -FAR) if goal.least is None else goal.least
 
     def _solve(self) -> None:
-        for options in self._options():
+        for options in ATTEMPTS:
             try:
-                self._program.solve(solver=cp.HIGHS, **options)
-            except cp.error.SolverError:
+                self._program.solve(solver=cp.HIGHS, highs_options=options)
+            except (cp.error.SolverError, ValueError):
+                # cvxpy has a ValueError for solvers that end without a status it knows.
                 continue
             if self._program.status == cp.INFEASIBLE:
                 raise InfeasibleError("no plan keeps every rule and floor at once", "loosen a rule or a floor")
             if self._program.status == cp.OPTIMAL:
                 return
         raise SolverError("the linear solver gave up on the tangent program", "loosen the rules slightly")
-
-    def _options(self) -> tuple[dict[str, Any], ...]:
-        """Settings of the linear solver to try in turn."""
-        tight = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
-        return tight, {}, {"solver": "ipm"}
 
     def _proof(self, goal: Goal) -> Proof:
         problem = self.problem
