@@ -10,14 +10,13 @@ flatter a plan. Each plan is simulated on 5,000 fresh draws from the same spread
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from test_chance import worst_mean
+from test_chance import drawn, worst_mean
 from test_convex import problem
 
 import optimizer as opt
@@ -25,15 +24,6 @@ import optimizer as opt
 PROBLEMS, FRESH, KPI = 100, 5000, "kpi 1"
 # Of sampling; 95 in 100 shares lie within.
 ERRORS = 1.96
-
-
-def drawn(model: opt.ResponseModel, draws: int, rng: np.random.Generator) -> opt.ResponseModel:
-    """The model with so many draws of its curves, each parameter up to 30 % beside what it is."""
-    parts = {name: np.repeat(getattr(model, name), draws, 0) for name in ("second", "rate", "baseline")}
-    for name in ("scale", "first"):
-        spread = rng.lognormal(0, 0.3, (draws, *model.family.shape))
-        parts[name] = np.repeat(getattr(model, name), draws, 0) * spread
-    return replace(model, **parts)
 
 
 def planned(folder: Path, seed: int) -> tuple[opt.Plan, opt.Scenario, float, int] | None:
@@ -85,7 +75,7 @@ def test_floors_with_a_probability_hold_on_fresh_draws(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.15, 0.5])
 def test_means_over_the_worst_draws_are_those_simulated(tmp_path: Path, share: float) -> None:
-    apart, plans = 0.0, 0
+    apart, beside, plans = 0.0, 0.0, 0
     for seed in range(30):
         rng = np.random.default_rng(seed)
         data = problem(seed, int(rng.integers(3, 9)), 2)
@@ -101,6 +91,9 @@ def test_means_over_the_worst_draws_are_those_simulated(tmp_path: Path, share: f
             continue
         told = level + float(plan.rules["slack"].iloc[-1])
         held = worst_mean(opt.simulate(plan.scenario, plan.spend)[KPI].to_numpy(), share)
-        apart, plans = max(apart, abs(told / held - 1.0)), plans + 1
-    print(f"\nworst {share:.0%}, {plans} plans: told and simulated differ by at most {apart:.1e}")
-    assert apart <= 1e-6
+        # The floor costs something, so the solver stops where its own mean of the worst draws is at the level.
+        apart, beside, plans = max(apart, abs(told / held - 1.0)), max(beside, abs(held / level - 1.0)), plans + 1
+    print(f"\nworst {share:.0%}, {plans} plans: told and simulated differ by at most {apart:.1e}, ", end="")
+    print(f"the level and what the solver stopped at by {beside:.1e}")
+    assert plans >= 20
+    assert max(apart, beside) <= 1e-6

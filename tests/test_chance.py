@@ -1,5 +1,6 @@
 """Floors over draws: on average over the worst, and with a probability."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,17 @@ def with_draws(folder: Path, seed: int, draws: int = 80, n_lines: int = 5) -> di
     data = problem(seed, n_lines, 2)
     data["kpis"]["kpi 1"]["role"] = "guardrail"
     data["preferences"] = {}
-    model = opt.Scenario.from_dict(data).response
-    rng = np.random.default_rng(seed)
+    drawn(opt.Scenario.from_dict(data).response, draws, np.random.default_rng(seed)).save(folder / "response.nc")
+    return data | {"response": {"file": "response.nc"}}
+
+
+def drawn(model: opt.ResponseModel, draws: int, rng: np.random.Generator) -> opt.ResponseModel:
+    """The model with so many draws of its curves, sizes and half-saturations spread by 30 %."""
     parts = {name: np.repeat(getattr(model, name), draws, 0) for name in ("second", "rate", "baseline")}
     for name in ("scale", "first"):
         spread = rng.lognormal(0, 0.3, (draws, *model.family.shape))
         parts[name] = np.repeat(getattr(model, name), draws, 0) * spread
-    opt.ResponseModel(**(model.__dict__ | parts)).save(folder / "response.nc")
-    return data | {"response": {"file": "response.nc"}}
+    return replace(model, **parts)
 
 
 def worst_mean(values: np.ndarray, share: float) -> float:

@@ -142,10 +142,9 @@ class SeparableSolver:
                 break
             tables.grow()
         # Where boxes ran out, the bound is as good as it got: the caller sees the gap.
-        bounds = self._bounds[: int(state[kernels.OPEN])].tolist()
-        return best, float(weights @ self.constant) + float(
-            max(state[kernels.VALUE], state[kernels.CLOSED], *bounds)
-        )
+        still_open = self._bounds[: int(state[kernels.OPEN])].tolist()
+        bound = max(state[kernels.VALUE], state[kernels.CLOSED], *still_open)
+        return best, float(weights @ self.constant + bound)
 
 
 def budget_of(problem: Problem) -> tuple[float, bool] | None:
