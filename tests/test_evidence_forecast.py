@@ -101,7 +101,7 @@ def test_what_demand_may_have_done_comes_again_with_the_memory_it_had() -> None:
     for t in range(1, known):
         slow[t] = 0.8 * slow[t - 1] + rng.normal()
     ones = np.ones((known + periods, 1))
-    setup = Setup(None, ones, ones[0], np.empty((known + periods, 0)), slow[:, None], np.ones(1), known)  # type: ignore[arg-type]
+    setup = Setup((), None, ones, ones[0], np.empty((known + periods, 0)), slow[:, None], np.ones(1), known)  # type: ignore[arg-type]
     zeros, one = np.zeros(draws), np.ones(draws)
     none = np.empty((draws, 0))
     drawn = Draws(

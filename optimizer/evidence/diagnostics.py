@@ -15,6 +15,7 @@ from .forecast import INTERVAL, Forecast
 from .history import FitSpec, History
 from .posterior import evidence, known_fit
 from .regression import Draws, Setup
+from .shapes import WORDS
 from .starter import PERIODS, stretches
 
 LOW, HIGH = 0.05, 0.95
@@ -141,19 +142,19 @@ def effect_report(fitted: KpiFit, setup: Setup, history: History, spec: FitSpec)
             "score_free_of_sign": float(known.score[i]),
             "carryover_rate": float(media.rate[chosen].mean()),
             "half_of_typical_spend": float(np.median(media.half[chosen])),
-            "curve": curve_report(fitted, setup, history, i, spec),
+            "curve": curve_report(fitted, setup, history, i),
         }
     return effects
 
 
-def curve_report(fitted: KpiFit, setup: Setup, history: History, line: int, spec: FitSpec) -> Report:
+def curve_report(fitted: KpiFit, setup: Setup, history: History, line: int) -> Report:
     """Effect a period of the same spend in every period, with its 90 % interval."""
     media, draws = setup.media, fitted.draws
     name = str(history.spend.columns[line])
     spend = np.linspace(0.0, CURVE_REACH * float(history.spend[name].max()), CURVE_POINTS)
     chosen, at = draws.shape[:, line], spend / media.typical[line]
     value = np.broadcast_to(at, (len(chosen), len(at)))
-    if spec.lines[name].curve != "linear":
+    if media.kinds[line] != "linear":
         half, slope = media.half[chosen][:, None], media.slope[chosen][:, None]
         value = at**slope / (half**slope + at**slope)
     effect = value * (draws.gamma[:, line] * media.share[line] * fitted.unit / media.mean[chosen])[:, None]
@@ -187,6 +188,7 @@ def line_report(history: History, setup: Setup, periods: int) -> Report:
             "high": float(spend[i].max()),
             "mean": float(spend[i].mean()),
             "latest": latest[i],
+            "curve": setup.media.kinds[i],
             "share_of_spend": float(setup.media.share[i]),
             "periods_on": int(np.sum(spend[i] > 0)),
             "off_for": int(known - 1 - np.flatnonzero(spend[i] > 0)[-1]),
@@ -243,6 +245,7 @@ def tables(found: Report, currency: str | None) -> dict[str, pd.DataFrame]:
             "share of spend": line["share_of_spend"],
             "periods on": line["periods_on"],
             "own movement": line["own_movement"],
+            "curve": WORDS[line["curve"]],
         }
         for name, line in found["lines"].items()
     ]

@@ -21,9 +21,10 @@ from .baseline import YEAR, Baseline, baseline
 from .calibrate import LiftTest, calibrate, read_tests
 from .diagnostics import KpiFit
 from .history import STEP, FitSpec, History, load_history
+from .kinds import Settled, settle
 from .notes import notes
 from .posterior import ahead
-from .regression import Setup, assemble, ceiling, draw
+from .regression import Setup, ceiling
 from .shapes import FAMILY, MOST_CANDIDATES, grid
 
 # With fewer periods to fit on than this, or than two a baseline column and one a line, nothing is fitted.
@@ -46,11 +47,11 @@ class Fit:
     ----------
     model : ResponseModel
         Curves on normalised geometric adstock, per period, media = spend: Michaelis-Menten (concave) unless
-        a line asks for another. The baseline's draws hold noise to come.
+        a line asks for another or the history speaks for one. The baseline's draws hold noise to come.
     diagnostics : dict
         Plain data: ``kpis`` (fit, error on periods not yet seen against plain forecasts, media share),
         ``lines`` (spend seen, in a period and in as many in a row as a plan has, and in tests, periods on, own
-        movement),
+        movement, kind of curve and, where the config leaves it open, the log odds of others against concave),
         ``effects`` (share, return and curve by KPI and line with 90 % intervals, how much the data resolved),
         ``alike`` (pairs of lines that moved together), ``series`` (each KPI by period, as it was and as fitted),
         ``calibration`` where tests were given.
@@ -204,14 +205,9 @@ def fit(
     check_enough(history, spec, base)
     # Random numbers go by position: in the order of names, the order in the config changes nothing.
     history = replace(history, spend=history.spend[sorted(spec.lines)])
-    setup = assemble(_spend(history), base, list(history.spend.columns), spec, len(history.dates))
     # Weights leave few of many draws.
-    count = spec.draws * (CANDIDATES if tests else 1)
-    fitted: list[KpiFit] = []
-    for done, name in enumerate(spec.kpis, start=1):
-        fitted.append(_one(history, spec, base, setup, name, count))
-        if progress is not None:
-            progress(done / len(spec.kpis))
+    settled, fitted = _by_kpi(history, spec, base, spec.draws * (CANDIDATES if tests else 1), progress)
+    setup = settled.setup
     calibration = None
     if tests:
         calibration = calibrate(_model(history, spec, fitted, setup, _future(setup, fitted, spec)), tests)
@@ -219,6 +215,8 @@ def fit(
         fitted = [replace(one, draws=one.draws.take(chosen)) for one in fitted]
     future = _future(setup, fitted, spec)
     report = diagnostics.report(fitted, setup, future, history, spec)
+    for name, by_kind in settled.log_odds.items():
+        report["lines"][name]["log_odds"] = dict(by_kind)
     said = notes(report, history, spec)
     if calibration is not None:
         report["calibration"] = calibration.to_dict()
@@ -237,15 +235,31 @@ def _spend(history: History) -> Floats:
     return history.spend.to_numpy(dtype=np.float64).T
 
 
-def _one(history: History, spec: FitSpec, base: Baseline, setup: Setup, name: str, count: int) -> KpiFit:
-    """Fit one KPI, and forecast what it was from periods before."""
-    kpi, values = spec.kpis[name], history.kpis[name].to_numpy(dtype=np.float64)
-    unit = float(np.mean(np.abs(values))) * kpi.media_share
-    drawn = draw(setup, values / unit, count, spec.seed, ceiling(values, kpi.media_share))
+def _by_kpi(
+    history: History, spec: FitSpec, base: Baseline, count: int, progress: Progress | None
+) -> tuple[Settled, list[KpiFit]]:
+    """Fit every KPI, and forecast what it was from periods before."""
+    units, series = [], []
+    for name, kpi in spec.kpis.items():
+        values = history.kpis[name].to_numpy(dtype=np.float64)
+        units.append(float(np.mean(np.abs(values))) * kpi.media_share)
+        series.append((values / units[-1], ceiling(values, kpi.media_share)))
+    lines = list(history.spend.columns)
+    settled = settle(_spend(history), base, lines, spec, len(history.dates), series, count)
+    fitted = []
+    for name, unit, (one, _), drawn in zip(spec.kpis, units, series, settled.draws, strict=True):
+        fitted.append(KpiFit(name, unit, one, drawn, _foretold(history, spec, base, name)))
+        if progress is not None:
+            progress(len(fitted) / len(spec.kpis))
+    return settled, fitted
+
+
+def _foretold(history: History, spec: FitSpec, base: Baseline, name: str) -> forecast.Forecast:
+    """Forecast what a KPI was from periods before."""
+    values = history.kpis[name].to_numpy(dtype=np.float64)
     at = forecast.origins(len(values), spec.holdout, least(spec, base), spec.folds)
     lines = list(history.spend.columns)
-    foretold = forecast.rolled(_spend(history), values, base, lines, spec, at, kpi.media_share)
-    return KpiFit(name, unit, values / unit, drawn, foretold)
+    return forecast.rolled(_spend(history), values, base, lines, spec, at, spec.kpis[name].media_share)
 
 
 def _future(setup: Setup, fitted: list[KpiFit], spec: FitSpec) -> Floats:
@@ -264,10 +278,9 @@ def _model(
     spend, media = _spend(history), setup.media
     shape = np.stack([one.draws.shape for one in fitted], axis=1)
     gamma = np.stack([one.draws.gamma * one.unit for one in fitted], axis=1)
-    kinds = [spec.lines[str(name)].curve for name in history.spend.columns]
-    straight = np.array([kind == "linear" for kind in kinds])
-    cell = (len(fitted), len(kinds))
-    codes = np.array([FAMILIES[FAMILY[kind]].code for kind in kinds], dtype=np.int64)
+    straight = np.array([kind == "linear" for kind in media.kinds])
+    cell = (len(fitted), len(media.kinds))
+    codes = np.array([FAMILIES[FAMILY[kind]].code for kind in media.kinds], dtype=np.int64)
     scale = gamma * media.share / media.mean[shape]
     return ResponseModel(
         kpis=tuple(one.name for one in fitted),
@@ -335,7 +348,8 @@ def check_enough(history: History, spec: FitSpec, base: Baseline) -> None:
             "use a longer history, fewer lines or controls, or a lower 'season'",
             file=history.file,
         )
-    count = sum(len(grid(spec.period, line.curve)) for line in spec.lines.values())
+    kinds = [line.curve for line in spec.lines.values()]
+    count = sum(len(grid(spec.period, "concave" if kind == "auto" else kind)) for kind in kinds)
     if count > MOST_CANDIDATES:
         raise SpecError(
             f"{count:,} candidate curves are too many (at most {MOST_CANDIDATES:,})",

@@ -11,8 +11,9 @@ import pandas as pd
 from ..curves import Floats
 from .baseline import YEAR, Baseline
 from .history import FitSpec
+from .kinds import settle
 from .posterior import ahead
-from .regression import Setup, assemble, ceiling, draw
+from .regression import Draws, Setup, assemble, ceiling, draw
 
 # Draws of a forecast, and the share of outcomes its interval is to hold.
 DRAWS = 200
@@ -111,10 +112,11 @@ def rolled(
         size = max(float(np.mean(np.abs(values[:origin]))) * media_share, 1e-300)
         most = ceiling(values[:origin], media_share)
         until = Baseline(base.free[:end], base.sd, base.signed[:end])
-        setup = assemble(spend[:, :end], until, lines, spec, origin)
-        future, expected = _paths(setup, values[:origin] / size, spec.seed, most)
-        bare = assemble(spend[:0, :end], until, (), spec, origin)
-        _, without = _paths(bare, values[:origin] / size, spec.seed, most)
+        series = values[:origin] / size
+        settled = settle(spend[:, :end], until, lines, spec, origin, [(series, most)], DRAWS)
+        future, expected = _paths(settled.setup, settled.draws[0], spec.seed)
+        bare = assemble(spend[:0, :end], until, {}, spec, origin)
+        _, without = _paths(bare, draw(bare, series, DRAWS, spec.seed, most), spec.seed)
         tails = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
         low, high = np.quantile(future, tails, axis=0) * size
         actual, last_year = values[origin:end], np.full(spec.holdout, np.nan)
@@ -143,9 +145,8 @@ def rolled(
     return Forecast(pd.concat(rows, ignore_index=True), pd.DataFrame(totals))
 
 
-def _paths(setup: Setup, series: Floats, seed: int, most: float) -> tuple[Floats, Floats]:
+def _paths(setup: Setup, drawn: Draws, seed: int) -> tuple[Floats, Floats]:
     """What may come after the known periods, and what is expected, by draw: both (D, P)."""
-    drawn = draw(setup, series, DRAWS, seed, most)
     expected, path = ahead(setup, drawn, seed)
     later = setup.media.columns[:, setup.known :]
     media = np.stack([g @ later[s] for g, s in zip(drawn.gamma, drawn.shape, strict=True)])

@@ -30,13 +30,14 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"
 class LineSpec(Spec):
     """Where a line's spend stands: a column (wide) or the rows that carry a label (long); what its curve may be.
 
-    ``curve`` is ``concave`` (falling returns from the first), ``s_shaped`` (returns may rise first) or ``linear``.
+    ``curve`` is ``concave`` (falling returns from the first), ``s_shaped`` (returns may rise first), ``linear``,
+    or ``auto``: concave, unless the history speaks for one of the others, see `kinds`.
     """
 
     spend: Name | None = None
     rows: Name | None = None
     blank: Literal["zero"] | None = None
-    curve: Literal["concave", "s_shaped", "linear"] = "concave"
+    curve: Literal["auto", "concave", "s_shaped", "linear"] = "auto"
 
 
 class KpiSpec(Spec):

@@ -10,6 +10,7 @@ from .demand import OWN_CHASING
 from .diagnostics import Report
 from .history import FitSpec, History
 from .regression import LEVEL_SD, WIDTHS
+from .shapes import WORDS
 
 # Where the notes begin to warn.
 LITTLE_LEARNED = 0.2
@@ -89,6 +90,15 @@ def _line_notes(found: Report, periods: int, period: str) -> list[str]:
         said.append(
             f"Most of the movement of {_listed(shared)} is shared with other lines, trend, season, events or "
             "controls: what each does alone is hard to tell."
+        )
+    if bent := [
+        f"{name} ({WORDS[line['curve']]}, odds {_odds(line['log_odds'][line['curve']])} to 1)"
+        for name, line in lines.items()
+        if line["curve"] in line.get("log_odds", {})
+    ]:
+        said.append(
+            f"The history speaks against a concave curve of {_listed(bent)}: fitted so. "
+            "State 'curve: concave' for a line that is."
         )
     for pair in found["alike"]:
         said.append(
@@ -173,6 +183,11 @@ def _first(name: str, history: History, spec: FitSpec) -> date:
     if name in spec.event_columns:
         days += [day.date() for day in history.dates[history.marks[name].to_numpy() != 0]]
     return min(days)
+
+
+def _odds(log_odds: float) -> str:
+    """What to one, from natural logarithms."""
+    return f"{math.exp(log_odds):.0f}" if log_odds < math.log(1000) else "above 1,000"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ al., Bayesian Data Analysis, 3rd ed., 11.4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +40,7 @@ from ..curves import Floats
 from .baseline import Baseline
 from .demand import chased
 from .history import FitSpec
-from .shapes import Candidates, Ints, candidates
+from .shapes import Candidates, CurveKind, Ints, candidates
 
 MEMORIES = np.array([0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95])
 WIDTHS = np.array([0.5, 1.0, 2.0])
@@ -57,6 +57,8 @@ class Setup:
 
     Attributes
     ----------
+    lines : tuple of str
+        Those with spend in the known periods.
     media : Candidates
         Of the lines, over all periods.
     free, sd : (T + P, q), (q,)
@@ -67,6 +69,7 @@ class Setup:
         Movements of spend that demand may have caused, and how large, in those of the noise.
     """
 
+    lines: tuple[str, ...]
     media: Candidates
     free: Floats
     sd: Floats
@@ -144,7 +147,7 @@ class Draws:
         return replace(self, **parts)
 
 
-def assemble(spend: Floats, base: Baseline, lines: Sequence[str], spec: FitSpec, known: int) -> Setup:
+def assemble(spend: Floats, base: Baseline, lines: Mapping[str, CurveKind], spec: FitSpec, known: int) -> Setup:
     """Build a regression on the first ``known`` periods.
 
     Lines without spend in them, and columns of the baseline that are nothing in them, are left out: nothing can
@@ -154,16 +157,15 @@ def assemble(spend: Floats, base: Baseline, lines: Sequence[str], spec: FitSpec,
     ----------
     spend : (L, T)
         Currency a period.
-    lines : sequence of str
-        Their names in the config.
+    lines : mapping of str to str
+        Their names in the config, in the order of ``spend``, and what each one's curve may be.
     """
     on = np.asarray((spend[:, :known] > 0).any(axis=1))
-    used = [name for name, seen in zip(lines, on, strict=True) if seen]
-    kinds = [spec.lines[name].curve for name in used]
-    media = candidates(spend[on], kinds, spec.period, spec.carryover, known)
+    used = tuple(name for name, seen in zip(lines, on, strict=True) if seen)
+    media = candidates(spend[on], [lines[name] for name in used], spec.period, spec.carryover, known)
     there = (base.free[:known] != 0).any(axis=0)
     demand = chased(spend[on, :known], base.free[:known, there], media, spec.chasing)
-    return Setup(media, base.free[:, there], base.sd[there], base.signed, *demand, known)
+    return Setup(used, media, base.free[:, there], base.sd[there], base.signed, *demand, known)
 
 
 def levels() -> tuple[Floats, Floats]:
@@ -195,17 +197,12 @@ def system(setup: Setup, stiff: Floats) -> System:
     stiff : (q,)
         Prior precision of the baseline's coefficients, in noise variances; 0 for none.
     """
-    known, demand = setup.known, setup.demand
+    known = setup.known
     columns = np.concatenate([setup.media.columns[:, :known], setup.signed[:known].T])
-    wide = np.column_stack([setup.free[:known], demand])
     grams, weights, parts = [], [], []
     for memory in MEMORIES:
-        # Demand's part is counted in standard deviations of the noise, not of what is new in it.
-        precision = np.concatenate([stiff, (1.0 - memory**2) / setup.demand_sd**2])
-        stacked = np.vstack([whitened(wide.T, memory).T, np.diag(np.sqrt(precision))])
-        left, sizes, right = np.linalg.svd(stacked, full_matrices=False)
-        kept = sizes > sizes[0] * 1e-10
-        left, sizes, right = left[:known, kept], sizes[kept], right[kept]
+        precision = _precision(setup, stiff, memory)
+        left, sizes, right = baseline_parts(setup, stiff, memory)
         white = whitened(columns, memory)
         inside = white @ left
         grams.append(white @ white.T - inside @ inside.T)
@@ -215,6 +212,20 @@ def system(setup: Setup, stiff: Floats) -> System:
     rank = min(len(parts[0][1]), known)
     freedom = known - (rank - int(np.sum(stiff > 0)) - len(setup.demand_sd))
     return System(np.array(grams), np.array(weights), parts, columns, freedom)
+
+
+def _precision(setup: Setup, stiff: Floats, memory: float) -> Floats:
+    """Prior precision of baseline and demand; demand's is counted in the noise, not in what is new in it."""
+    return np.concatenate([stiff, (1.0 - memory**2) / setup.demand_sd**2])
+
+
+def baseline_parts(setup: Setup, stiff: Floats, memory: float) -> tuple[Floats, Floats, Floats]:
+    """The singular parts of baseline and demand, whitened, their prior beside them: see `System.parts`."""
+    wide = np.column_stack([setup.free[: setup.known], setup.demand])
+    prior = np.diag(np.sqrt(_precision(setup, stiff, memory)))
+    left, sizes, right = np.linalg.svd(np.vstack([whitened(wide.T, memory).T, prior]), full_matrices=False)
+    kept = sizes > sizes[0] * 1e-10
+    return left[: setup.known, kept], sizes[kept], right[kept]
 
 
 def stiffness(setup: Setup, series: Floats) -> Floats:

@@ -24,6 +24,7 @@ STEEP_HALVES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 SLOPES = (1.0, 1.7, 3.0)
 RATES = {"week": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75), "day": (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)}
 FAMILY = {"concave": "michaelis_menten", "s_shaped": "hill", "linear": "linear"}
+WORDS: dict[CurveKind, str] = {"concave": "concave", "s_shaped": "S-shaped", "linear": "straight"}
 STEPS = {"concave": (HALVES, (1.0,)), "s_shaped": (STEEP_HALVES, SLOPES), "linear": ((1.0,), (1.0,))}
 # Their products with each other are kept, for each memory of the noise.
 MOST_CANDIDATES = 3000
@@ -47,6 +48,8 @@ class Candidates:
         Mean of S(adstock / typical) over the known periods, what the columns were divided by.
     share, typical : (L,)
         Share in all spend of the known periods; mean spend of the periods that have any, currency.
+    kinds : tuple of str
+        What each line's curve may be.
     """
 
     columns: Floats
@@ -57,6 +60,11 @@ class Candidates:
     mean: Floats
     share: Floats
     typical: Floats
+    kinds: tuple[CurveKind, ...]
+
+    def of(self, rows: Floats, line: int) -> Floats:
+        """Those of rows (N, ...), one a candidate, that are of a line."""
+        return rows[self.first[line] : self.first[line + 1]]
 
     @property
     def middle(self) -> Ints:
@@ -143,4 +151,5 @@ def candidates(
         mean=np.concatenate([np.empty(0), *means]),
         share=share,
         typical=typical,
+        kinds=tuple(kinds),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..evidence.shapes import WORDS
 from . import formats
 from .drawing import BAND, BLUE, GREY, INK, OBSERVED, ORANGE, Figure, axis, short, styled
 
@@ -50,6 +51,7 @@ def render_fit(fit: Fit) -> str:
         about=fit.model.attributes,
         kpis=kpis,
         lines=fit.diagnostics["lines"],
+        words=WORDS,
         notes=fit.notes,
         repairs=fit.repairs,
         calibration=fit.diagnostics.get("calibration"),

@@ -8,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from ..evidence.shapes import WORDS
 from .formats import DASH, between, clean, number, percent
 from .tables import block, columns, print_warnings, two
 
@@ -61,7 +62,7 @@ def _kpis(fit: Fit) -> Any:
 
 
 def _lines(fit: Fit) -> Any:
-    table = columns("Line", "Lowest", "Mean", "Highest", "Periods on", "Own movement")
+    table = columns("Line", "Lowest", "Mean", "Highest", "Periods on", "Own movement", "Curve")
     for name, line in fit.diagnostics["lines"].items():
         table.add_row(
             clean(name),
@@ -70,6 +71,7 @@ def _lines(fit: Fit) -> Any:
             number(line["high"]),
             number(line["periods_on"]),
             percent(line["own_movement"]),
+            Text(WORDS[line["curve"]]),
         )
     return table
 
