@@ -150,7 +150,9 @@ def test_the_clearest_go_first_where_there_is_little_room(monkeypatch: pytest.Mo
     """An S-shaped line has 144 candidates where a concave one has 36, a straight one 6."""
     history, spec = bent(3, 10.0), spec_of(3, season=0)
     monkeypatch.setattr(kinds, "MOST_CANDIDATES", 3 * 36 + 50)
-    assert curves(fit(history, spec)) == ["concave", "linear", "concave"]
+    found = fit(history, spec)
+    assert curves(found) == ["concave", "linear", "concave"]
+    assert any("line0 (S-shaped" in note and "concave all the same" in note for note in found.notes)
 
 
 def test_every_origin_decides_by_what_it_knew() -> None:

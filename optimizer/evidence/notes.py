@@ -9,8 +9,9 @@ from datetime import date
 from .demand import OWN_CHASING
 from .diagnostics import Report
 from .history import FitSpec, History
+from .kinds import ODDS
 from .regression import LEVEL_SD, WIDTHS
-from .shapes import WORDS
+from .shapes import WORDS, CurveKind
 
 # Where the notes begin to warn.
 LITTLE_LEARNED = 0.2
@@ -91,19 +92,35 @@ def _line_notes(found: Report, periods: int, period: str) -> list[str]:
             f"Most of the movement of {_listed(shared)} is shared with other lines, trend, season, events or "
             "controls: what each does alone is hard to tell."
         )
-    if bent := [
-        f"{name} ({WORDS[line['curve']]}, odds {_odds(line['log_odds'][line['curve']])} to 1)"
-        for name, line in lines.items()
-        if line["curve"] in line.get("log_odds", {})
-    ]:
-        said.append(
-            f"The history speaks against a concave curve of {_listed(bent)}: fitted so. "
-            "State 'curve: concave' for a line that is."
-        )
+    said += _curve_notes(lines)
     for pair in found["alike"]:
         said.append(
             f"{' and '.join(pair['lines'])} moved together (correlation {pair['correlation']:.2f}): "
             "the data cannot tell their effects apart."
+        )
+    return said
+
+
+def _curve_notes(lines: Report) -> list[str]:
+    """Which lines' histories speak against a concave curve."""
+    fitted, crowded = [], []
+    for name, line in lines.items():
+        odds: dict[CurveKind, float] = line.get("log_odds", {})
+        best: CurveKind = max(odds, key=odds.__getitem__, default="concave")
+        if line["curve"] in odds:
+            fitted.append(f"{name} ({WORDS[line['curve']]}, odds {_odds(odds[line['curve']])} to 1)")
+        elif odds and odds[best] >= math.log(ODDS):
+            crowded.append(f"{name} ({WORDS[best]}, odds {_odds(odds[best])} to 1)")
+    said = []
+    if fitted:
+        said.append(
+            f"The history speaks against a concave curve of {_listed(fitted)}: fitted so. "
+            "State 'curve: concave' for a line that is."
+        )
+    if crowded:
+        said.append(
+            f"The history speaks against a concave curve of {_listed(crowded)}, fitted as concave all the same: "
+            "too many lines have curves to choose from. State 'curve: concave' or 'linear' for others."
         )
     return said
 
