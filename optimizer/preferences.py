@@ -24,7 +24,7 @@ Positive = Annotated[float, Field(gt=0, le=1e15)]
 SMALLEST_RANGE = 5e-3
 # Caution on curves fitted to a history, unless told otherwise: in the closed loop's tuning worlds it makes losses
 # a third smaller than none does and costs no gain that can be measured; 0.2 makes them 60 % smaller and costs 1 %.
-CAUTION = 0.1
+CAUTION = 0.2
 MODES = ("weights", "values", "exchange", "targets", "priorities")
 NEED_SCALE = ("weights", "targets")
 

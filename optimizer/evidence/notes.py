@@ -52,7 +52,8 @@ def _expectation(spec: FitSpec) -> list[str]:
     said = [
         f"Before the data speak, all lines together are expected to bring {shares} (media_share), give or "
         f"take a factor of {math.exp(LEVEL_SD):.1f}, each in proportion to its spend within {widths} times that, "
-        "and none to do harm; carry-over and saturation may be anything on a grid. Where the data say little, "
+        "and none to do harm; carry-over and saturation may be anything on a grid, curves are concave unless the "
+        f"config or odds of {ODDS:.0f} to 1 in the history say otherwise. Where the data say little, "
         "this is what a curve holds: equal returns and wide doubt."
     ]
     if spec.chasing > 0:
