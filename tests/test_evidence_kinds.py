@@ -78,17 +78,16 @@ def twin_log_odds(setup: Setup, other: Candidates, series: Floats, draws: Draws)
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("kind", kinds.OTHERS)
-def test_odds_are_those_of_the_twin(seed: int, kind: kinds.CurveKind) -> None:
+def test_odds_are_those_of_the_twin(seed: int) -> None:
     setup, spend, series, draws = small(seed)
-    other = candidates(spend, [kind] * 3, "week", 8, setup.known)
-    expected = twin_log_odds(setup, other, series, draws)
-    assert kinds.log_odds(setup, other, series, draws) == pytest.approx(expected, abs=1e-4)
+    others = [candidates(spend, [kind] * 3, "week", 8, setup.known) for kind in kinds.OTHERS]
+    expected = np.array([twin_log_odds(setup, other, series, draws) for other in others])
+    assert kinds.log_odds(setup, others, series, draws) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_same_candidates_are_as_likely() -> None:
     setup, _, series, draws = small(5)
-    assert kinds.log_odds(setup, setup.media, series, draws) == pytest.approx(0.0, abs=1e-12)
+    assert kinds.log_odds(setup, [setup.media], series, draws) == pytest.approx(0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))

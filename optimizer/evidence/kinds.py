@@ -106,13 +106,10 @@ def _odds_of(
     """Log odds of every other kind for the lines asked about, ``spend`` being that of all the setup's lines."""
     if not asked:
         return {}
-    by_kind: dict[CurveKind, Floats] = {}
-    for kind in OTHERS:
-        other = candidates(spend, [kind] * len(spend), spec.period, spec.carryover, setup.known)
-        found = [log_odds(setup, other, one, draws) for (one, _), draws in zip(series, drawn, strict=True)]
-        by_kind[kind] = np.max(found, axis=0)
-    at = {name: setup.lines.index(name) for name in asked}
-    return {name: {kind: float(found[i]) for kind, found in by_kind.items()} for name, i in at.items()}
+    others = [candidates(spend, [kind] * len(spend), spec.period, spec.carryover, setup.known) for kind in OTHERS]
+    by_series = [log_odds(setup, others, one, draws) for (one, _), draws in zip(series, drawn, strict=True)]
+    best = np.max(by_series, axis=0)
+    return {name: dict(zip(OTHERS, best[:, setup.lines.index(name)].tolist(), strict=True)) for name in asked}
 
 
 def _told(setup: Setup, odds: LogOdds, spec: FitSpec) -> dict[str, CurveKind]:
@@ -127,13 +124,13 @@ def _told(setup: Setup, odds: LogOdds, spec: FitSpec) -> dict[str, CurveKind]:
     return found
 
 
-def log_odds(setup: Setup, other: Candidates, series: Floats, draws: Draws) -> Floats:
-    """Mean over draws of the log odds of other candidates against those of the setup, for each line: (L,).
+def log_odds(setup: Setup, others: Sequence[Candidates], series: Floats, draws: Draws) -> Floats:
+    """Mean over draws of the log odds of other candidates against those of the setup, for each line: (O, L).
 
     Parameters
     ----------
-    other : Candidates
-        Of the same lines and periods.
+    others : sequence of Candidates
+        O kinds, of the same lines and periods.
     series : (known,)
         What was fitted, in units of the regression.
     draws : Draws
@@ -141,18 +138,19 @@ def log_odds(setup: Setup, other: Candidates, series: Floats, draws: Draws) -> F
     """
     known, stiff = setup.known, stiffness(setup, series)
     given = draws.take(np.unique(np.linspace(0, len(draws.gamma) - 1, LOOKED_AT).astype(np.int64)))
-    odds = np.empty(given.gamma.shape)
+    odds = np.empty((len(others), *given.gamma.shape))
     for memory in np.unique(given.memory):
         here = np.flatnonzero(given.memory == memory)
         some, left = given.take(here), baseline_parts(setup, stiff, memory)[0]
-        ours, theirs = (whitened(media.columns[:, :known], memory) for media in (setup.media, other))
+        ours, *theirs = (whitened(media.columns[:, :known], memory) for media in (setup.media, *others))
         brought = some.gamma[:, :, None] * ours[some.shape]
         rest = whitened(series - some.control @ setup.signed[:known].T, memory) - brought.sum(axis=1)
         for i in range(len(setup.lines)):
             alone = rest + brought[:, i]
-            odds[here, i] = _log_evidence(other.of(theirs, i), alone, left, some)
-            odds[here, i] -= _log_evidence(setup.media.of(ours, i), alone, left, some)
-    return odds.mean(axis=0)
+            own = _log_evidence(setup.media.of(ours, i), alone, left, some)
+            for by_draw, other, columns in zip(odds, others, theirs, strict=True):
+                by_draw[here, i] = _log_evidence(other.of(columns, i), alone, left, some) - own
+    return odds.mean(axis=1)
 
 
 def _log_evidence(columns: Floats, alone: Floats, left: Floats, draws: Draws) -> Floats:
