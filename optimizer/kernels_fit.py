@@ -16,12 +16,16 @@ ROOT_2 = math.sqrt(2.0)
 HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
 # Below this, Phi comes from its asymptotic series (relative error below 1e-9), and erfc is near underflow.
 FAR = -12.0
+# From here on what lies above is lost beside 1.
+SURE = 8.5
 SMALL = 1e-300
 
 
 @njit(cache=True)
 def log_phi(x: float) -> float:
     """Logarithm of the standard normal distribution function."""
+    if x > SURE:
+        return 0.0
     if x > FAR:
         return math.log(0.5 * math.erfc(-x / ROOT_2))
     z = 1.0 / (x * x)
@@ -59,7 +63,7 @@ def upper(p: float, log_total: float) -> float:
 def log_mass(low: float, high: float) -> float:
     """Logarithm of Phi(high) - Phi(low), for low below high."""
     top = log_phi(high)
-    if low == -math.inf:
+    if low == -math.inf or (low < -SURE and high > 0.0):
         return top
     gap = log_phi(low) - top
     # Where both ends lie far above zero, their tails tell them apart.
@@ -87,16 +91,17 @@ def held_normal(mean: float, sd: float, most: float, u: float) -> float:
 
 @njit(cache=True)
 def pick(logs: np.ndarray, count: int, u: float) -> int:
-    """Pick one of the first ``count`` by unnormalised log probability."""
+    """Pick one of the first ``count`` by unnormalised log probability; ``logs`` is written over."""
     most = logs[0]
     for i in range(1, count):
         most = max(most, logs[i])
     total = 0.0
     for i in range(count):
-        total += math.exp(logs[i] - most)
+        logs[i] = math.exp(logs[i] - most)
+        total += logs[i]
     left = u * total
     for i in range(count):
-        left -= math.exp(logs[i] - most)
+        left -= logs[i]
         if left <= 0.0:
             return i
     return count - 1
@@ -196,7 +201,7 @@ def pick_level(
     return pick(logs, len(levels), u)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def sample(
     gram: np.ndarray,
     right: np.ndarray,

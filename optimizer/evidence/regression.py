@@ -31,6 +31,7 @@ al., Bayesian Data Analysis, 3rd ed., 11.4).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -299,7 +300,7 @@ def _chains(
     thin: int,
     seed: int,
 ) -> list[Any]:
-    """Run the chains: what `kernels_fit.sample` returns, each part by draw and chain, starts cut off."""
+    """Run the chains side by side: what `kernels_fit.sample` returns, by draw and chain, starts cut off."""
     from ..kernels_fit import sample
 
     n_lines, n_controls = len(setup.media.share), setup.signed.shape[1]
@@ -311,31 +312,33 @@ def _chains(
     first = np.append(setup.media.first, setup.media.first[-1] + np.arange(1, n_controls + 1)).astype(np.int64)
     own = np.concatenate([np.zeros(n_lines), np.full(n_controls, max(spread, 1e-6))])
     part = np.concatenate([setup.media.share, np.zeros(n_controls)])
-    each, chains = -(-draws // CHAINS), []
+    each = -(-draws // CHAINS)
     # As many draws are cut off each chain's start as BURN sweeps make.
     cut = -(-BURN // THIN)
-    for chain in range(CHAINS):
+    sweeps = (each + cut) * thin
+
+    def run(chain: int) -> Any:
         rng = np.random.default_rng([seed, chain])
-        sweeps = (each + cut) * thin
-        chains.append(
-            sample(
-                found.gram,
-                np.array(right),
-                np.array(total),
-                found.weight,
-                first,
-                np.zeros(len(found.columns)),
-                own,
-                part,
-                most,
-                WIDTHS,
-                np.zeros(len(WIDTHS)),
-                *levels(),
-                rng.random((sweeps, 3 * (n_lines + n_controls) + 2)),
-                rng.standard_gamma(max(found.freedom, 1) / 2, sweeps),
-                each + cut,
-            )
+        return sample(
+            found.gram,
+            np.array(right),
+            np.array(total),
+            found.weight,
+            first,
+            np.zeros(len(found.columns)),
+            own,
+            part,
+            most,
+            WIDTHS,
+            np.zeros(len(WIDTHS)),
+            *levels(),
+            rng.random((sweeps, 3 * (n_lines + n_controls) + 2)),
+            rng.standard_gamma(max(found.freedom, 1) / 2, sweeps),
+            each + cut,
         )
+
+    with ThreadPoolExecutor(CHAINS) as pool:
+        chains = list(pool.map(run, range(CHAINS)))
     return [np.stack([chain[i][cut:] for chain in chains], axis=1) for i in range(5)]
 
 
