@@ -36,7 +36,7 @@ def spec_of(lines: tuple[str, ...] = LINES, kpis: tuple[str, ...] = ("sales",), 
         period=fields.pop("period", "week"),
         lines={line: {"spend": line} for line in lines},
         kpis={kpi: {"column": kpi} for kpi in kpis},
-        **{"draws": 60, **fields},
+        **{"draws": 60, "folds": 1, **fields},
     )
 
 
@@ -199,7 +199,7 @@ def test_notes_warn_of_a_useless_fit_and_a_negative_baseline() -> None:
     history, _ = simulate(9)
     rng = np.random.default_rng(0)
     noise = pd.DataFrame({"sales": rng.exponential(10.0, len(history.dates)) ** 2}, index=history.dates)
-    found = fit(replace(history, kpis=noise), spec_of(season=6))
+    found = fit(replace(history, kpis=noise), spec_of(season=6, folds=3))
     text = "\n".join(found.notes)
     assert "do not trust its level" in text
     assert "falls below zero" in text
