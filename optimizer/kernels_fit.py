@@ -12,12 +12,14 @@ import math
 import numpy as np
 from numba import njit
 
-ROOT_2 = math.sqrt(2.0)
+ROOT_2, LOG_2 = math.sqrt(2.0), math.log(2.0)
 HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
 # Below this, Phi comes from its asymptotic series (relative error below 1e-9), and erfc is near underflow.
 FAR = -12.0
 # From here on what lies above is lost beside 1.
 SURE = 8.5
+# What is lost beside 1 in a sum of some thousand weights, as a logarithm.
+NOTHING = 45.0
 SMALL = 1e-300
 
 
@@ -160,6 +162,26 @@ def posterior(
 
 
 @njit(cache=True)
+def weigh(prior: np.ndarray, means: np.ndarray, roots: np.ndarray, room: float, logs: np.ndarray) -> None:
+    """Log weight of each of a line's columns, its size between zero and ``room`` integrated out, into ``logs``.
+
+    Columns that weigh nothing beside another, whatever their mass, are not looked at closely.
+    """
+    most = -math.inf
+    for g in range(len(prior)):
+        up = means[g] * roots[g]
+        logs[g] = prior[g] - math.log(roots[g]) + 0.5 * up * up
+        # At least half of this one's mass is inside.
+        if up > 0.0 and (means[g] - room) * roots[g] < -SURE:
+            most = max(most, logs[g] - LOG_2)
+    for g in range(len(prior)):
+        if logs[g] < most - NOTHING:
+            logs[g] = -math.inf
+        else:
+            logs[g] += log_mass((means[g] - room) * roots[g], means[g] * roots[g])
+
+
+@njit(cache=True)
 def pick_widths(
     gamma: np.ndarray,
     own: np.ndarray,
@@ -283,9 +305,7 @@ def sample(
             begin, end = first[line], first[line + 1]
             project(gram[memory], right[memory], begin, end, line, chosen, gamma, high)
             posterior(gram[memory], begin, end, variance, centre, sd, high, means, roots)
-            for g in range(end - begin):
-                mass = log_mass((means[g] - room) * roots[g], means[g] * roots[g])
-                logs[g] = prior[begin + g] - math.log(roots[g]) + 0.5 * (means[g] * roots[g]) ** 2 + mass
+            weigh(prior[begin:end], means, roots, room, logs)
             g = pick(logs, end - begin, u[line])
             chosen[line] = begin + g
             gamma[line] = held_normal(means[g], 1.0 / roots[g], room, u[n_lines + line])

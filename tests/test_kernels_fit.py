@@ -41,6 +41,29 @@ def test_deviates_far_in_the_tail(mean: float) -> None:
     assert drawn.mean() == pytest.approx(law.mean(), rel=1e-3)
 
 
+@settings(max_examples=300)
+@given(
+    means=st.lists(st.floats(-5, 30), min_size=1, max_size=6),
+    root=st.floats(0.1, 8),
+    room=st.one_of(st.just(math.inf), st.floats(0.5, 20)),
+    seed=st.integers(0, 99),
+)
+def test_what_columns_weigh(means: list[float], root: float, room: float, seed: int) -> None:
+    """Also where some are left out of the close look: what they would weigh is lost in the sum."""
+    rng = np.random.default_rng(seed)
+    prior, roots = rng.random(len(means)), root * rng.uniform(0.5, 2, len(means))
+    found = np.empty(len(means) + 2)
+    kernels_fit.weigh(prior, np.array(means), roots, room, found)
+    wanted = np.array(
+        [
+            p - math.log(r) + 0.5 * (m * r) ** 2 + naive_fit.log_mass(m, 1 / r, room)
+            for p, m, r in zip(prior, means, roots, strict=True)
+        ]
+    )
+    shares = [np.exp(logs - logs.max()) for logs in (found[: len(means)], wanted)]
+    np.testing.assert_allclose(*shares, rtol=1e-6, atol=1e-18)
+
+
 def problem(seed: int, lines: int = 3, memories: int = 2, sweeps: int = 12) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     first = np.cumsum([0, *rng.integers(1, 5, lines)]).astype(np.int64)
