@@ -4,9 +4,11 @@ Preposterior analysis (Raiffa & Schlaifer, Applied Statistical Decision Theory, 
 truth in turn. It says what a test would measure, with the test's error; the measured lift weighs the other draws
 anew, as `evidence.calibrate` does; the plan that is best for those weights replaces the present one, and gains
 what it gains in the draw that was the truth. The mean gain over draws is what is expected of the test, the share
-of results that gain is its chance. Tests are compared as plans are: by what is expected less the scenario's
-caution times how much it differs between draws. The truth is left out of the draws that a result weighs: it would
-be found again by its own lift, and tests would seem to teach what no test can.
+of results that gain is its chance. The truth is left out of the draws that a result weighs: it would be found
+again by its own lift, and tests would seem to teach what no test can.
+
+Which test comes first goes by how often, draw by draw, it gains more than the best test of another line: a test
+that gains much in few draws and nothing in most is less likely to be the right one than its mean says.
 
 A test also goes where the history has not been. Where a line's limits are said to be those of the evidence, they
 move to what was tested, and the plans that a result may lead to with them.
@@ -58,9 +60,9 @@ class NextTest:
         off), ``amount`` (currency a period during the test), ``min`` and ``max`` (what the line may get after it,
         currency over the horizon: further than before where its ``limits`` are ``evidence``), ``gain`` (expected
         from replanning with the result, in steps of the scale; 0 where keeping the plan is better than following
-        results), ``cautious_gain`` (less the scenario's caution times its standard deviation over draws: rows are
-        ordered by it), ``gain_share`` (of what knowing everything would gain), ``chance`` (share of results after
-        which the new plan is better than the present one; where a rule holds the plan a result may change
+        results), ``beats`` (how often, over draws and the other lines, it gains more than their best tests: rows
+        are ordered by it), ``gain_share`` (of what knowing everything would gain), ``chance`` (share of results
+        after which the new plan is better than the present one; where a rule holds the plan a result may change
         nothing), then for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over
         draws), in all periods of the test.
     periods : int
@@ -137,13 +139,13 @@ class _Trial:
     lifts: Floats
     units: Floats
 
-    def row(self, gains: Floats, perfect: float, caution: float, kpis: list[str]) -> dict[str, Any]:
+    def row(self, gains: Floats, beats: float, perfect: float, kpis: list[str]) -> dict[str, Any]:
         """The test's row of the table; ``gains`` (R, D) are by result and draw."""
-        gain, doubt = max(float(gains.mean()), 0.0), float(gains.mean(axis=0).std())
+        gain = max(float(gains.mean()), 0.0)
         row: dict[str, Any] = {"line": self.line, "spend": self.size, "amount": self.amount}
         row |= dict(zip(("min", "max"), self.limits, strict=True))
-        row |= {"gain": gain, "cautious_gain": gain - caution * doubt}
-        row |= {"gain_share": gain / perfect if perfect > 0 else 0.0, "chance": float(np.mean(gains > 0))}
+        row |= {"gain": gain, "beats": beats, "gain_share": gain / perfect if perfect > 0 else 0.0}
+        row |= {"chance": float(np.mean(gains > 0))}
         for name, lift in zip(kpis, self.lifts.T, strict=True):
             row |= {f"lift {name}": float(lift.mean()), f"doubt {name}": float(lift.std())}
         return row
@@ -206,12 +208,15 @@ def what_to_test(
     needs = np.repeat(np.arange(len(trials) + 1), [len(plans), *map(len, opened)])
     # The same errors for every test: what differs between tests is what they tell.
     results = np.random.default_rng(seed).standard_normal((RESULTS, len(worth), len(counted)))
-    rows = []
-    for i, trial in enumerate(trials, start=1):
-        gains = _gains(worth[:, (needs == 0) | (needs == i)], trial.units, results)
-        rows.append(trial.row(gains, perfect, scenario.spec.preferences.caution or 0.0, counted))
-    best = ["cautious_gain", "chance"]
-    table = pd.DataFrame(rows).sort_values(best, ascending=False, kind="stable", ignore_index=True)
+    gains = [
+        _gains(worth[:, (needs == 0) | (needs == i)], trial.units, results)
+        for i, trial in enumerate(trials, start=1)
+    ]
+    beats = _beats([trial.line for trial in trials], np.array([one.mean(axis=0) for one in gains]))
+    rows = [
+        trial.row(one, share, perfect, counted) for trial, one, share in zip(trials, gains, beats, strict=True)
+    ]
+    table = pd.DataFrame(rows).sort_values(["beats", "gain"], ascending=False, kind="stable", ignore_index=True)
     return NextTest(table, periods, errors, perfect, plan, seed)
 
 
@@ -326,3 +331,21 @@ def _gains(worth: Floats, units: Floats, errors: Floats) -> Floats:
         weights /= weights.sum(axis=1, keepdims=True)
         row[:] = worth[truth, (weights @ worth).argmax(axis=1)] - worth[:, 0]
     return gains
+
+
+def _beats(lines: list[str], gains: Floats) -> Floats:
+    """How often each test gains more than the other lines' best tests: (N,) of gains (N, D) by draw; ties half.
+
+    A line's best test is that of the largest mean. With one line alone there is none to gain more than.
+    """
+    best: dict[str, Floats] = {}
+    for line, one in sorted(zip(lines, gains, strict=True), key=lambda pair: float(pair[1].mean())):
+        best[line] = one
+    found = []
+    for line, one in zip(lines, gains, strict=True):
+        others = [one - other for name, other in best.items() if name != line]
+        # Gains that plans told apart to `TOLERANCE` may have by chance count as ties, more or less.
+        found.append(
+            0.5 + 0.5 * float(np.mean(np.clip(np.array(others) / TOLERANCE, -1.0, 1.0))) if others else 1.0
+        )
+    return np.array(found)

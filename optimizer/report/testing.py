@@ -34,8 +34,8 @@ def print_next_test(console: Console, found: NextTest) -> None:
     every = f"{scenario.spec.horizon.every}s"
     foot = (
         f"{found.periods} {every} each. Worth: the gain expected from planning again with the result, as a share "
-        "of what knowing everything would gain; which test comes first also weighs, with the plan's caution, how "
-        "much that differs. Chance: how often the new plan would be better; a result may also change nothing. "
+        "of what knowing everything would gain. First comes the test that gains more than the other lines' tests "
+        "most often. Chance: how often the new plan would be better; a result may also change nothing. "
     )
     if evidence:
         foot += (
