@@ -398,6 +398,17 @@ def test_labels_of_charts_do_not_overlap_and_are_not_cut(page: Any) -> None:
     assert page.evaluate(script) == []
 
 
+def test_names_in_wider_letters_are_still_seen(browser: Any, folder: Path) -> None:
+    """Where a machine has no Arial, names reach beyond the drawing, into the margins of the page."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((folder / "report.html").as_uri())
+    page.add_style_tag(content="svg text { font-size: 13.8px !important; }")
+    script = """() => [...document.querySelectorAll('figure svg')].filter(svg =>
+        getComputedStyle(svg).overflow !== 'visible' || [...svg.querySelectorAll('text')].some(text =>
+        text.getBoundingClientRect().left < 0)).length"""
+    assert page.evaluate(script) == 0
+
+
 def test_names_that_look_like_code_stay_text(page: Any) -> None:
     text = page.inner_text("#allocation >> xpath=..")
     for name in EVIL:
