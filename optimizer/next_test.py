@@ -60,11 +60,11 @@ class NextTest:
         off), ``amount`` (currency a period during the test), ``min`` and ``max`` (what the line may get after it,
         currency over the horizon: further than before where its ``limits`` are ``evidence``), ``gain`` (expected
         from replanning with the result, in steps of the scale; 0 where keeping the plan is better than following
-        results), ``beats`` (how often, over draws and the other lines, it gains more than their best tests: rows
-        are ordered by it), ``gain_share`` (of what knowing everything would gain), ``chance`` (share of results
-        after which the new plan is better than the present one; where a rule holds the plan a result may change
-        nothing), then for each KPI ``lift <kpi>`` (expected) and ``doubt <kpi>`` (its standard deviation over
-        draws), in all periods of the test.
+        results), ``beats`` (how often, over draws and the other lines, it gains more than their best tests, ties
+        counting half, 1 where there is no other line: rows are ordered by it), ``gain_share`` (of what knowing
+        everything would gain), ``chance`` (share of results after which the new plan is better than the present
+        one; where a rule holds the plan a result may change nothing), then for each KPI ``lift <kpi>`` (expected)
+        and ``doubt <kpi>`` (its standard deviation over draws), in all periods of the test.
     periods : int
         Of the test.
     error : dict
