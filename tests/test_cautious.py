@@ -16,6 +16,7 @@ import optimizer as opt
 from optimizer.next_test import _beats as beats
 from optimizer.next_test import _gains as brings
 from optimizer.preferences import CAUTION
+from optimizer.report.formats import percent
 from optimizer.report.testing import print_next_test
 from optimizer.response import ResponseModel
 from optimizer.solve.cautious import worst_weights
@@ -185,7 +186,9 @@ def test_what_to_test_is_the_line_that_is_hardly_known(tmp_path: Path) -> None:
     assert found.to_dict()["tests"][0]["line"] == "c"
     console = Console(record=True, width=120, file=io.StringIO())
     print_next_test(console, found)
-    assert "What to test next" in console.export_text()
+    words = " ".join(console.export_text().split())
+    assert "What to test next" in words
+    assert " ".join(percent(x) for x in found.table.loc[0, ["beats", "gain_share", "chance"]]) in words
 
 
 def test_the_test_that_comes_first_gains_more_most_often() -> None:
