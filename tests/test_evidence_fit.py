@@ -277,7 +277,7 @@ def test_real_brand_is_sane_and_says_what_it_cannot_know(conjura: Fit) -> None:
 
 def test_shared_grid_is_ordered_by_rate_and_half() -> None:
     points = grid("week")
-    assert len(points) == 36
+    assert len(points) == 42
     assert (np.diff(points[:, 0]) >= 0).all()
 
 

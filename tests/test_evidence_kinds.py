@@ -15,7 +15,7 @@ from optimizer.evidence.baseline import baseline
 from optimizer.evidence.fit import Fit, fit
 from optimizer.evidence.history import History
 from optimizer.evidence.regression import Draws, Setup, assemble, draw, stiffness
-from optimizer.evidence.shapes import Candidates, candidates
+from optimizer.evidence.shapes import Candidates, candidates, grid
 
 
 def bent(seed: int, noise: float, scale: float = 1.0, periods: int = 140) -> History:
@@ -70,9 +70,10 @@ def twin_log_odds(setup: Setup, other: Candidates, series: Floats, draws: Draws)
                         prior[0] /= 2.0
                         # Squares of rest - size * column, less that of rest.
                         misfit = sizes**2 * (column @ inverse @ column) - 2.0 * sizes * (rest @ inverse @ column)
-                        fits = np.exp(-0.5 * misfit)
-                        likely.append((prior @ fits) / prior.sum())
-                weights.append(np.log(np.mean(likely)))
+                        fits = prior @ np.exp(-0.5 * (misfit - misfit.min()))
+                        likely.append(np.log(fits / prior.sum()) - 0.5 * misfit.min())
+                most = max(likely)
+                weights.append(most + np.log(np.mean(np.exp(np.array(likely) - most))))
             found[d, line] = weights[0] - weights[1]
     return found.mean(axis=0)
 
@@ -104,6 +105,15 @@ def test_a_history_tells_what_is_not_concave(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_tells_nothing(seed: int) -> None:
     assert curves(fit(bent(seed, 1500.0), spec_of(3, season=0))) == ["concave"] * 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_not_told_may_be_all_but_straight(seed: int) -> None:
+    """Kinds are asked of curves that bend; a straight line that is not told is then as straight as curves go."""
+    assert set(grid("week", "bent")[:, 1]) == set(grid("week")[:, 1]) - {16.0}
+    found = fit(bent(seed, 400.0), spec_of(3, season=0))
+    assert found.diagnostics["lines"]["line1"]["curve"] == "concave"
+    assert found.diagnostics["effects"]["sales"]["line1"]["half_of_typical_spend"] == 16.0
 
 
 def test_what_is_stated_stays() -> None:

@@ -1,8 +1,9 @@
 """Which kind of curve a line has where the config leaves it open: concave, unless the history speaks for another.
 
-Lines left open are fitted as concave first. Then a line's shape and size are integrated out, draw by draw,
-given all that the draw says of the rest: once over its concave candidates, once over those of another kind,
-each candidate of a kind as likely as any other. For what a draw says of the rest, r, and the history, y,
+Lines left open are fitted as concave first, and as bent: a curve that is all but straight would hide the kinds
+that are not concave. Then a line's shape and size are integrated out, draw by draw, given all that the draw says
+of the rest: once over its concave candidates, once over those of another kind, each candidate of a kind as likely
+as any other. For what a draw says of the rest, r, and the history, y,
 
     p(y | other) / p(y | concave) = E[p(y | r, other) / p(y | r, concave)]
 
@@ -10,12 +11,13 @@ over draws of the concave fit: the odds of the other kind, both being as likely 
 the mean of their logarithms, which is never above the logarithm of that mean. A line is fitted anew with the
 kind that has the best odds for any KPI, if they are at least `ODDS` to one, and the lines that stay concave
 are asked again; an S-shaped line may still turn out concave for another KPI, as some S-shaped candidates are.
-That all lines together bring no more than a KPI has is left out here.
+That all lines together bring no more than a KPI has is left out here. In the end those that stay concave may
+be all but straight as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,7 +27,7 @@ from ..curves import Floats
 from .baseline import Baseline
 from .history import FitSpec
 from .regression import WIDTHS, Draws, Setup, assemble, baseline_parts, draw, stiffness, whitened
-from .shapes import MOST_CANDIDATES, Candidates, CurveKind, candidates, grid
+from .shapes import MOST_CANDIDATES, Candidates, CurveKind, GridKind, candidates, grid
 
 # To one: what a kind that is not concave has to have, "very strong" evidence in Kass and Raftery (1995), Bayes
 # Factors, JASA 90. Odds of 20 to 50 come of what a config leaves out, and made forecasts of real brands worse.
@@ -83,39 +85,46 @@ def settle(
         kinds[name] = "concave" if stated == "auto" else stated
     left_open = [name for name in lines if spec.lines[name].curve == "auto"]
     odds: LogOdds = {}
-    while True:
-        setup = assemble(spend, base, kinds, spec, known)
-        drawn = tuple(draw(setup, one, draws, spec.seed, most) for one, most in series)
-        asked = [name for name in setup.lines if name in left_open and kinds[name] == "concave"]
-        seen = spend[[list(lines).index(name) for name in setup.lines]]
-        odds |= _odds_of(asked, setup, seen, spec, series, drawn)
-        told = _told(setup, {name: odds[name] for name in asked}, spec)
-        if not told:
-            return Settled(setup, drawn, odds)
-        kinds |= told
+    while told := _told(kinds, found := _odds(kinds, left_open, spend, base, spec, known, series), spec):
+        odds, kinds = odds | found, kinds | told
+    setup = assemble(spend, base, kinds, spec, known)
+    return Settled(setup, tuple(draw(setup, one, draws, spec.seed, most) for one, most in series), odds | found)
 
 
-def _odds_of(
-    asked: Sequence[str],
-    setup: Setup,
+def _odds(
+    kinds: Mapping[str, CurveKind],
+    left_open: Sequence[str],
     spend: Floats,
+    base: Baseline,
     spec: FitSpec,
+    known: int,
     series: Sequence[tuple[Floats, float]],
-    drawn: Sequence[Draws],
 ) -> LogOdds:
-    """Log odds of every other kind for the lines asked about, ``spend`` being that of all the setup's lines."""
-    if not asked:
+    """Log odds of every other kind for the lines left open that are concave so far."""
+    bent: dict[str, GridKind] = {name: "bent" for name in left_open if kinds[name] == "concave"}
+    if not bent:
         return {}
-    others = [candidates(spend, [kind] * len(spend), spec.period, spec.carryover, setup.known) for kind in OTHERS]
-    by_series = [log_odds(setup, others, one, draws) for (one, _), draws in zip(series, drawn, strict=True)]
-    best = np.max(by_series, axis=0)
-    return {name: dict(zip(OTHERS, best[:, setup.lines.index(name)].tolist(), strict=True)) for name in asked}
+    setup = assemble(spend, base, {**kinds, **bent}, spec, known)
+    seen = spend[[list(kinds).index(name) for name in setup.lines]]
+    others = [candidates(seen, [kind] * len(seen), spec.period, spec.carryover, known) for kind in OTHERS]
+    best = np.max(
+        [
+            log_odds(setup, others, one, draw(setup, one, LOOKED_AT, spec.seed, most, agreed=np.inf))
+            for one, most in series
+        ],
+        axis=0,
+    )
+    return {
+        name: dict(zip(OTHERS, column.tolist(), strict=True))
+        for name, column in zip(setup.lines, best.T, strict=True)
+        if name in bent
+    }
 
 
-def _told(setup: Setup, odds: LogOdds, spec: FitSpec) -> dict[str, CurveKind]:
+def _told(kinds: Mapping[str, CurveKind], odds: LogOdds, spec: FitSpec) -> dict[str, CurveKind]:
     """Kinds that the history speaks for, the clearest first, while there is room for their candidates."""
     best = {name: max(by_kind, key=lambda kind: by_kind[kind]) for name, by_kind in odds.items()}
-    count, found = len(setup.media.rate), {}
+    count, found = sum(len(grid(spec.period, kind)) for kind in kinds.values()), {}
     for name in sorted(best, key=lambda name: -odds[name][best[name]]):
         more = len(grid(spec.period, best[name])) - len(grid(spec.period, "concave"))
         if odds[name][best[name]] >= np.log(ODDS) and count + more <= MOST_CANDIDATES:
@@ -137,11 +146,10 @@ def log_odds(setup: Setup, others: Sequence[Candidates], series: Floats, draws: 
         What the setup's candidates made of it.
     """
     known, stiff = setup.known, stiffness(setup, series)
-    given = draws.take(np.unique(np.linspace(0, len(draws.gamma) - 1, LOOKED_AT).astype(np.int64)))
-    odds = np.empty((len(others), *given.gamma.shape))
-    for memory in np.unique(given.memory):
-        here = np.flatnonzero(given.memory == memory)
-        some, left = given.take(here), baseline_parts(setup, stiff, memory)[0]
+    odds = np.empty((len(others), *draws.gamma.shape))
+    for memory in np.unique(draws.memory):
+        here = np.flatnonzero(draws.memory == memory)
+        some, left = draws.take(here), baseline_parts(setup, stiff, memory)[0]
         ours, *theirs = (whitened(media.columns[:, :known], memory) for media in (setup.media, *others))
         brought = some.gamma[:, :, None] * ours[some.shape]
         rest = whitened(series - some.control @ setup.signed[:known].T, memory) - brought.sum(axis=1)

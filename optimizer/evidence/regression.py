@@ -41,14 +41,14 @@ from ..curves import Floats
 from .baseline import Baseline
 from .demand import chased
 from .history import FitSpec
-from .shapes import Candidates, CurveKind, Ints, candidates
+from .shapes import Candidates, GridKind, Ints, candidates
 
 MEMORIES = np.array([0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95])
 WIDTHS = np.array([0.5, 1.0, 2.0])
 LEVEL_SD = 0.7
 LEVEL_STEPS = np.linspace(-2.5, 2.5, 41)
 CHAINS, BURN, THIN = 4, 600, 30
-# Chains that disagree by more are run again, this many times as long.
+# Chains that disagree by more are run again, this many times as long, unless told otherwise.
 AGREED, LONGER = 1.05, 6
 
 
@@ -148,7 +148,7 @@ class Draws:
         return replace(self, **parts)
 
 
-def assemble(spend: Floats, base: Baseline, lines: Mapping[str, CurveKind], spec: FitSpec, known: int) -> Setup:
+def assemble(spend: Floats, base: Baseline, lines: Mapping[str, GridKind], spec: FitSpec, known: int) -> Setup:
     """Build a regression on the first ``known`` periods.
 
     Lines without spend in them, and columns of the baseline that are nothing in them, are left out: nothing can
@@ -248,7 +248,9 @@ def ceiling(values: Floats, media_share: float) -> float:
     return 1.0 / media_share if values.min() >= 0 else np.inf
 
 
-def draw(setup: Setup, series: Floats, draws: int, seed: int, most: float = np.inf) -> Draws:
+def draw(
+    setup: Setup, series: Floats, draws: int, seed: int, most: float = np.inf, agreed: float = AGREED
+) -> Draws:
     """Draw what a series allows; see the top of this module.
 
     Parameters
@@ -260,6 +262,8 @@ def draw(setup: Setup, series: Floats, draws: int, seed: int, most: float = np.i
         do so in the draws, and where the data say nothing of a line it is better or worse for all alike.
     most : float
         The most all lines together may bring, in units of the regression.
+    agreed : float
+        Chains that disagree by more are run again, `LONGER` times as long.
     """
     stiff = stiffness(setup, series)
     found = system(setup, stiff)
@@ -268,8 +272,8 @@ def draw(setup: Setup, series: Floats, draws: int, seed: int, most: float = np.i
     whites = [whitened(found.columns, memory) for memory in MEMORIES]
     for thin in (THIN, LONGER * THIN):
         kept = _chains(setup, found, white, whites, float(series.std()), most, draws, thin, seed)
-        agreed = agreement(kept[1][:, :, :n_lines])
-        if agreed <= AGREED:
+        apart = agreement(kept[1][:, :, :n_lines])
+        if apart <= agreed:
             break
     shape, gamma, variance, memory, level = (
         part.reshape(part.shape[0] * part.shape[1], *part.shape[2:])[:draws] for part in kept
@@ -285,7 +289,7 @@ def draw(setup: Setup, series: Floats, draws: int, seed: int, most: float = np.i
         MEMORIES[memory],
         levels()[0][level],
         last,
-        agreed,
+        apart,
     )
 
 

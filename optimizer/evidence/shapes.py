@@ -14,18 +14,30 @@ from ..curves import Floats
 
 Ints = NDArray[np.int64]
 CurveKind = Literal["concave", "s_shaped", "linear"]
+# What candidates are made of: "bent" is concave, but never all but straight.
+GridKind = Literal[CurveKind, "bent"]
 
-# Half-saturation in multiples of a line's average spend while it is on. Beyond eight times, a concave curve is
-# all but straight over what has been seen; below a quarter, all but flat.
-HALVES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+# Half-saturation in multiples of a line's average spend while it is on. At sixteen times, a concave curve is all
+# but straight over what has been seen; below a quarter, all but flat.
+HALVES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 # A steep curve bends within a narrower range, which finer steps have to meet.
 STEEP_HALVES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 # From 1, which is concave, to as steep as peers' priors go.
 SLOPES = (1.0, 1.7, 3.0)
 RATES = {"week": (0.0, 0.15, 0.3, 0.45, 0.6, 0.75), "day": (0.0, 0.3, 0.5, 0.7, 0.8, 0.9)}
-FAMILY = {"concave": "michaelis_menten", "s_shaped": "hill", "linear": "linear"}
+FAMILY: dict[GridKind, str] = {
+    "concave": "michaelis_menten",
+    "bent": "michaelis_menten",
+    "s_shaped": "hill",
+    "linear": "linear",
+}
 WORDS: dict[CurveKind, str] = {"concave": "concave", "s_shaped": "S-shaped", "linear": "straight"}
-STEPS = {"concave": (HALVES, (1.0,)), "s_shaped": (STEEP_HALVES, SLOPES), "linear": ((1.0,), (1.0,))}
+STEPS: dict[GridKind, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "concave": (HALVES, (1.0,)),
+    "bent": (HALVES[:-1], (1.0,)),
+    "s_shaped": (STEEP_HALVES, SLOPES),
+    "linear": ((1.0,), (1.0,)),
+}
 # Their products with each other are kept, for each memory of the noise.
 MOST_CANDIDATES = 3000
 # Before anything is fitted lines are compared at the third rate, half at typical spend.
@@ -60,7 +72,7 @@ class Candidates:
     mean: Floats
     share: Floats
     typical: Floats
-    kinds: tuple[CurveKind, ...]
+    kinds: tuple[GridKind, ...]
 
     def of(self, rows: Floats, line: int) -> Floats:
         """Those of rows (N, ...), one a candidate, that are of a line."""
@@ -78,13 +90,13 @@ class Candidates:
         return np.array(best, dtype=np.int64)
 
 
-def grid(period: str, kind: CurveKind = "concave") -> Floats:
+def grid(period: str, kind: GridKind = "concave") -> Floats:
     """Carry-over rate a period, half-saturation in typical spend, steepness: (G, 3)."""
     halves, slopes = STEPS[kind]
     return np.array(list(product(RATES[period], halves, slopes)))
 
 
-def saturated(spend: Floats, typical: float, points: Floats, length: int, kind: CurveKind = "concave") -> Floats:
+def saturated(spend: Floats, typical: float, points: Floats, length: int, kind: GridKind = "concave") -> Floats:
     """Saturated adstock of one line at every grid point: (G, T).
 
     Parameters
@@ -116,7 +128,7 @@ def saturated(spend: Floats, typical: float, points: Floats, length: int, kind: 
 
 
 def candidates(
-    spend: Floats, kinds: Sequence[CurveKind], period: str, length: int, known: int | None = None
+    spend: Floats, kinds: Sequence[GridKind], period: str, length: int, known: int | None = None
 ) -> Candidates:
     """Build the candidates of all lines.
 
