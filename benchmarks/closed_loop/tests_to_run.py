@@ -3,7 +3,8 @@
 The other line is drawn among the lines that were not advised: drawn among all, it would be the advised one in some
 worlds, and a tie by construction. It is tested at the size that tells most of it, though that is advice too: a
 size drawn at random would make the rival weaker than it need be. Both tests are read with the same errors,
-`RESULTS` times over, each with a plan made after it, within limits that reach as far as the line was tested; what
+`RESULTS` times over, each with a plan made after it, within limits that reach as far as the line was tested, on
+curves as `fit --calibrate` corrects them: of many draws of the same fit those that foretell the result. What
 counts is the mean true gain of those plans, without noise.
 """
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 import optimizer as opt
 from optimizer.evidence.calibrate import LiftTest, calibrate, foretold
+from optimizer.evidence.fit import CANDIDATES, check_history, fit
 from optimizer.next_test import NextTest
 
 from .pipeline import TOLERANCE, Referee, scenario_of
@@ -26,6 +28,7 @@ from .worlds import World
 
 # Results that a test may have, by its own error: enough that their mean is what a line's test brings.
 RESULTS = 8
+MANY = "many.nc"
 
 
 def try_tests(world: World, folder: Path) -> dict[str, Any]:
@@ -37,6 +40,7 @@ def try_tests(world: World, folder: Path) -> dict[str, Any]:
     referee, scenario = Referee(world, folder), scenario_of(world, folder)
     plan = opt.solve(scenario, tolerance=TOLERANCE)
     advice = opt.what_to_test(plan)
+    many = _many(world, folder)
     rng = np.random.default_rng([world.seed, 11])
     other = str(rng.choice([line for line in world.lines if line != advice.line]))
     errors = rng.standard_normal((RESULTS, len(advice.error)))
@@ -49,17 +53,27 @@ def try_tests(world: World, folder: Path) -> dict[str, Any]:
         "expected": float(advice.table["gain"].iloc[0]),
         "gain_share": float(advice.table["gain_share"].iloc[0]),
         "after": {
-            line: [_after(world, referee, plan, advice, line, one) for one in errors]
+            line: [_after(world, referee, many, advice, line, one) for one in errors]
             for line in (advice.line, other)
         },
         "seconds": time.process_time() - began,
     }
 
 
+def _many(world: World, folder: Path) -> opt.Scenario:
+    """The planner's scenario on all the draws that `fit --calibrate` weighs: results only choose among them."""
+    history, spec = check_history(folder / "history.csv", folder / "fit.yaml")
+    path = folder / MANY
+    fit(history, spec.model_copy(update={"draws": CANDIDATES * spec.draws})).model.save(path)
+    found = scenario_of(world, folder, MANY)
+    path.unlink()
+    return found
+
+
 def _after(
     world: World,
     referee: Referee,
-    plan: opt.Plan,
+    many: opt.Scenario,
     advice: NextTest,
     line: str,
     errors: NDArray[np.float64],
@@ -67,15 +81,16 @@ def _after(
     """What the plan made after a line's test truly gains over today; ``errors`` (K,) are standard normal."""
     row = advice.test(line)
     size = float(row["spend"])
-    usual = world.today[world.lines.index(line)] / plan.scenario.spec.horizon.periods
+    usual = world.today[world.lines.index(line)] / many.spec.horizon.periods
     tests = []
     for (kpi, error), off in zip(advice.error.items(), errors, strict=True):
         said = {"name": kpi, "line": line, "kpi": kpi, "spend": [usual, usual * size], "periods": advice.periods}
         lift = float(foretold(referee.scenario.response, LiftTest(**said, lift=0.0, se=error))[0])
         tests.append(LiftTest(**said, lift=lift + float(off) * error, se=error))
-    model = plan.scenario.response
-    chosen = calibrate(model, tests).pick(model.draws, 1)
+    chosen = calibrate(many.response, tests).pick(many.response.draws // CANDIDATES, 1)
     # What `fit --calibrate` would write: curves as the test has corrected them, limits that it has moved.
-    scenario = plan.scenario.with_limits({line: (row["min"], row["max"])})
-    found = opt.solve(replace(scenario, response=model.with_draws(chosen)), tolerance=TOLERANCE)
+    scenario = replace(
+        many.with_limits({line: (row["min"], row["max"])}), response=many.response.with_draws(chosen)
+    )
+    found = opt.solve(scenario, tolerance=TOLERANCE)
     return referee.gain(found.totals.to_numpy(dtype=float))
