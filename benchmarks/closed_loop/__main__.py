@@ -1,6 +1,6 @@
 """Run worlds and write the page: ``python -m benchmarks.closed_loop --seeds 0:200 --out closed_loop``.
 
-Seeds from 1000 on are held out; up to 2499 they have been looked at, and fresh ones begin there. A world that has
+Seeds from 1000 on are held out; up to 2799 they have been looked at, and fresh ones begin there. A world that has
 its record is not run again, so that an interrupted run goes on where it was. Records of other code are told and
 not counted: ``--anew`` takes them and their fits away. ``--peer NAME=PYTHON`` also lets a peer plan the worlds,
 see `peers`.
