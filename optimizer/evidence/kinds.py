@@ -1,9 +1,9 @@
 """Which kind of curve a line has where the config leaves it open: concave, unless the history speaks for another.
 
 Lines left open are fitted as concave first, with curves that bend (`shapes.STEPS`): one that is all but straight
-would hide the kinds that are not concave. Then a line's shape and size are integrated out, draw by draw, given all that the draw says
-of the rest: once over its concave candidates, once over those of another kind, each candidate of a kind as likely
-as any other. For what a draw says of the rest, r, and the history, y,
+would hide the kinds that are not concave. Then a line's shape and size are integrated out, draw by draw, given all
+that the draw says of the rest: once over its concave candidates, once over those of another kind, each candidate
+of a kind as likely as any other. For what a draw says of the rest, r, and the history, y,
 
     p(y | other) / p(y | concave) = E[p(y | r, other) / p(y | r, concave)]
 
