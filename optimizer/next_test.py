@@ -7,8 +7,8 @@ what it gains in the draw that was the truth. The mean gain over draws is what i
 of results that gain is its chance. The truth is left out of the draws that a result weighs: it would be found
 again by its own lift, and tests would seem to teach what no test can.
 
-Which test comes first goes by how often, draw by draw, it gains more than the best test of another line: a test
-that gains much in few draws and nothing in most is less likely to be the right one than its mean says.
+Which test comes first goes by what it gains in the middle draw: a test that gains much in few draws and nothing in
+most is less likely to be the right one than its mean says.
 
 A test also goes where the history has not been. Where a line's limits are said to be those of the evidence, they
 move to what was tested, and the plans that a result may lead to with them.
@@ -16,7 +16,7 @@ move to what was tested, and the plans that a result may lead to with them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,8 @@ PERIODS, ERROR = 6, 0.01
 GROUPS = 5
 # Results of each draw, by the test's error.
 RESULTS = 4
+# Draws that tell tests apart; in the closed loop 200 pick the wrong one more often.
+DRAWS = 1000
 # Plans need only be told apart.
 TOLERANCE = 1e-4
 
@@ -60,11 +62,10 @@ class NextTest:
         off), ``amount`` (currency a period during the test), ``min`` and ``max`` (what the line may get after it,
         currency over the horizon: further than before where its ``limits`` are ``evidence``), ``gain`` (expected
         from replanning with the result, in steps of the scale; 0 where keeping the plan is better than following
-        results), ``beats`` (how often, over draws and the other lines, it gains more than their best tests, ties
-        counting half, 1 where there is no other line: rows are ordered by it), ``gain_share`` (of what knowing
-        everything would gain), ``chance`` (share of results after which the new plan is better than the present
-        one; where a rule holds the plan a result may change nothing), then for each KPI ``lift <kpi>`` (expected)
-        and ``doubt <kpi>`` (its standard deviation over draws), in all periods of the test.
+        results), ``typical`` (gain in the middle draw, in steps: rows are ordered by it), ``gain_share`` (of what
+        knowing everything would gain), ``chance`` (share of results after which the new plan is better than the
+        present one; where a rule holds the plan a result may change nothing), then for each KPI ``lift <kpi>``
+        (expected) and ``doubt <kpi>`` (its standard deviation over draws), in all periods of the test.
     periods : int
         Of the test.
     error : dict
@@ -73,6 +74,9 @@ class NextTest:
         What knowing everything would gain (expected value of perfect information, over the plans looked at).
     plan : Plan
         The present plan.
+    draws : int
+        Draws reckoned with. Where the plan was picked by fewer of them, tests are held against the plan that all
+        of them would pick.
     seed : int
         Of the errors that results came with.
     """
@@ -82,6 +86,7 @@ class NextTest:
     error: dict[str, float]
     perfect: float
     plan: Plan
+    draws: int
     seed: int
 
     @property
@@ -120,6 +125,7 @@ class NextTest:
             "periods": self.periods,
             "error": self.error,
             "perfect": self.perfect,
+            "draws": self.draws,
             "seed": self.seed,
             "tests": records(self.table.rename_axis("rank")),
         }
@@ -139,12 +145,13 @@ class _Trial:
     lifts: Floats
     units: Floats
 
-    def row(self, gains: Floats, beats: float, perfect: float, kpis: list[str]) -> dict[str, Any]:
+    def row(self, gains: Floats, perfect: float, kpis: list[str]) -> dict[str, Any]:
         """The test's row of the table; ``gains`` (R, D) are by result and draw."""
         gain = max(float(gains.mean()), 0.0)
         row: dict[str, Any] = {"line": self.line, "spend": self.size, "amount": self.amount}
         row |= dict(zip(("min", "max"), self.limits, strict=True))
-        row |= {"gain": gain, "beats": beats, "gain_share": gain / perfect if perfect > 0 else 0.0}
+        row |= {"gain": gain, "typical": float(np.median(gains.mean(axis=0)))}
+        row |= {"gain_share": gain / perfect if perfect > 0 else 0.0}
         row |= {"chance": float(np.mean(gains > 0))}
         for name, lift in zip(kpis, self.lifts.T, strict=True):
             row |= {f"lift {name}": float(lift.mean()), f"doubt {name}": float(lift.std())}
@@ -160,6 +167,9 @@ def what_to_test(
     seed: int = 1,
 ) -> NextTest:
     """Find the line and size of test whose result would most improve a plan.
+
+    Draws that were held out of planning (``response.held_out``) are reckoned with too: at most `DRAWS`, evenly
+    spread.
 
     Parameters
     ----------
@@ -191,17 +201,19 @@ def what_to_test(
             "what a test is worth is reckoned for a weighted sum and given flighting",
             "state weights, values or exchange, and flighting",
         )
+    present = _on_all_draws(plan)
+    scenario = present.scenario
     problem = problem_of(scenario)
     goal = goal_of(problem)
     kpis = np.sum(
         [weight * form.kpis for weight, form in zip(goal.weights, problem.objectives, strict=True)], axis=0
     )
     counted = [scenario.response.kpis[k] for k in np.flatnonzero(kpis)]
-    errors = {name: error * _usual(plan, name, periods) for name in counted}
+    errors = {name: error * _usual(present, name, periods) for name in counted}
     trials = _trials(scenario, sizes, periods, errors)
     # One size of each line says how its draws differ.
-    plans = _plans(problem, goal, plan, [next(by).units for _, by in groupby(trials, lambda one: one.line)])
-    opened = [_opened(plan, trial) for trial in trials]
+    plans = _plans(problem, goal, present, [next(by).units for _, by in groupby(trials, lambda one: one.line)])
+    opened = [_opened(present, trial) for trial in trials]
     worth = _worth(problem, kpis, goal, np.vstack([plans, *opened]))
     perfect = float((worth.max(axis=1) - worth[:, 0]).mean())
     # Which test each plan needs; those within today's limits need none.
@@ -212,12 +224,22 @@ def what_to_test(
         _gains(worth[:, (needs == 0) | (needs == i)], trial.units, results)
         for i, trial in enumerate(trials, start=1)
     ]
-    beats = _beats([trial.line for trial in trials], np.array([one.mean(axis=0) for one in gains]))
-    rows = [
-        trial.row(one, share, perfect, counted) for trial, one, share in zip(trials, gains, beats, strict=True)
-    ]
-    table = pd.DataFrame(rows).sort_values(["beats", "gain"], ascending=False, kind="stable", ignore_index=True)
-    return NextTest(table, periods, errors, perfect, plan, seed)
+    rows = [trial.row(one, perfect, counted) for trial, one in zip(trials, gains, strict=True)]
+    table = pd.DataFrame(rows).sort_values(["typical", "gain"], ascending=False, kind="stable", ignore_index=True)
+    return NextTest(table, periods, errors, perfect, plan, scenario.response.draws, seed)
+
+
+def _on_all_draws(plan: Plan) -> Plan:
+    """The plan that all draws would pick, held out or not; the plan itself where they did."""
+    from .solve.routes import solve
+
+    scenario = plan.scenario
+    model = scenario.response if scenario.fresh is None else scenario.response.followed_by(scenario.fresh)
+    if model.draws > DRAWS:
+        model = model.with_draws(np.arange(DRAWS) * model.draws // DRAWS)
+    if model is scenario.response:
+        return plan
+    return solve(replace(scenario, response=model, fresh=None), tolerance=TOLERANCE)
 
 
 def _trials(scenario: Scenario, sizes: tuple[float, ...], periods: int, errors: dict[str, float]) -> list[_Trial]:
@@ -321,31 +343,18 @@ def _gains(worth: Floats, units: Floats, errors: Floats) -> Floats:
     ``worth`` (D, N) of plans by draw, the present plan first; ``units`` (D, K) lifts in standard errors;
     ``errors`` (R, D, K) standard normal.
     """
+    more = worth - worth[:, :1]
     truth = np.arange(len(worth))
     gains = np.empty(errors.shape[:2])
     for error, row in zip(errors, gains, strict=True):
-        square = np.sum((units[:, None, :] + error[:, None, :] - units[None, :, :]) ** 2, axis=2)
+        square = np.zeros((len(worth), len(worth)))
+        for unit, off in zip(units.T, error.T, strict=True):
+            away = np.subtract.outer(unit + off, unit)
+            square += np.square(away, out=away)
         np.fill_diagonal(square, np.inf)
-        # From the nearest draw on: where none is near, an exact test would leave no weight at all.
-        weights = np.exp(-(square - square.min(axis=1, keepdims=True)) / 2)
-        weights /= weights.sum(axis=1, keepdims=True)
-        row[:] = worth[truth, (weights @ worth).argmax(axis=1)] - worth[:, 0]
+        # From the nearest draw on: where none is near, an exact test would leave no weight at all. What weights
+        # sum to picks no other plan.
+        square -= square.min(axis=1, keepdims=True)
+        square /= -2
+        row[:] = more[truth, (np.exp(square, out=square) @ more).argmax(axis=1)]
     return gains
-
-
-def _beats(lines: list[str], gains: Floats) -> Floats:
-    """How often each test gains more than the other lines' best tests: (N,) of gains (N, D) by draw; ties half.
-
-    A line's best test is that of the largest mean. With one line alone there is none to gain more than.
-    """
-    best: dict[str, Floats] = {}
-    for line, one in sorted(zip(lines, gains, strict=True), key=lambda pair: float(pair[1].mean())):
-        best[line] = one
-    found = []
-    for line, one in zip(lines, gains, strict=True):
-        others = [one - other for name, other in best.items() if name != line]
-        # Gains that plans told apart to `TOLERANCE` may have by chance count as ties, more or less.
-        found.append(
-            0.5 + 0.5 * float(np.mean(np.clip(np.array(others) / TOLERANCE, -1.0, 1.0))) if others else 1.0
-        )
-    return np.array(found)

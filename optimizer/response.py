@@ -259,6 +259,15 @@ class ResponseModel:
         mutual = replace(self.synergy, gain=gain)
         return replace(self, baseline=self.baseline[chosen], synergy=mutual, **by_draw)
 
+    def followed_by(self, other: ResponseModel) -> ResponseModel:
+        """Return the model with the draws of ``other`` after its own; nothing else may differ."""
+        by_draw: dict[str, Any] = {
+            name: np.concatenate([self.by_draw(name), other.by_draw(name)]) for name in BY_DRAW
+        }
+        mutual = replace(self.synergy, gain=np.concatenate([self.synergy.gain, other.synergy.gain]))
+        baseline = np.concatenate([self.baseline, other.baseline])
+        return replace(self, baseline=baseline, synergy=mutual if self.synergy else self.synergy, **by_draw)
+
     def save(self, path: str | Path) -> None:
         """Write the model as netCDF: to a temporary file beside it first, then renamed."""
         path = Path(path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from rich.console import Console
 from scipy.optimize import minimize
 
 import optimizer as opt
-from optimizer.next_test import _beats as beats
+from optimizer.next_test import TOLERANCE
 from optimizer.next_test import _gains as brings
 from optimizer.preferences import CAUTION
 from optimizer.report.formats import percent
@@ -176,7 +178,7 @@ def test_what_to_test_is_the_line_that_is_hardly_known(tmp_path: Path) -> None:
     found = opt.what_to_test(plan)
     assert found.line == "c"
     assert (found.table["gain"] >= 0).all()
-    assert found.table["beats"].is_monotonic_decreasing
+    assert found.table["typical"].is_monotonic_decreasing
     assert found.table["gain"].max() <= found.perfect * (1 + 1e-9)
     # A test that measures nothing teaches nothing.
     assert opt.what_to_test(plan, error=1e6).table["gain"].max() <= 1e-6 * found.perfect
@@ -188,25 +190,52 @@ def test_what_to_test_is_the_line_that_is_hardly_known(tmp_path: Path) -> None:
     print_next_test(console, found)
     words = " ".join(console.export_text().split())
     assert "What to test next" in words
-    assert " ".join(percent(x) for x in found.table.loc[0, ["beats", "gain_share", "chance"]]) in words
+    first = found.table.loc[0]
+    shares = (first["typical"] / found.perfect, first["gain"] / found.perfect, first["chance"])
+    assert " ".join(map(percent, shares)) in words
 
 
-def test_the_test_that_comes_first_gains_more_most_often() -> None:
-    """Against each draw of each other line's best test, one by one; ties are half of each."""
-    rng = np.random.default_rng(3)
-    lines = ["a", "a", "b", "b", "c"]
-    gains = rng.normal([[1.0], [2.0], [3.0], [0.0], [1.5]], 2.0, (5, 200))
-    best = {"a": 1, "b": 2, "c": 4}
-    found = beats(lines, gains)
-    for i, line in enumerate(lines):
-        won = [gains[i, d] > gains[other, d] for name, other in best.items() if name != line for d in range(200)]
-        assert found[i] == pytest.approx(np.mean(won), abs=1e-6 + 1 / 400)
-    # What gains most in the mean, by a few draws, need not gain more than another.
-    rare = np.zeros((2, 100))
-    rare[0, :10], rare[1] = 50.0, 1.0
-    assert beats(["a", "b"], rare) == pytest.approx([0.1, 0.9])
-    assert beats(["a", "b"], np.zeros((2, 5))) == pytest.approx([0.5, 0.5])
-    assert beats(["a", "a"], rare) == pytest.approx([1.0, 1.0])
+def test_the_test_that_gains_most_in_the_middle_draw_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that gains most in the mean, by a few draws; the mean is over results first."""
+    rare_or_steady = iter([(5, 50.0), (40, 1.0), (40, 0.5)])
+
+    def gains(worth: object, units: object, results: np.ndarray) -> np.ndarray:
+        often, much = next(rare_or_steady)
+        by_draw = np.where(np.arange(DRAWS) < often, much, 0.0)
+        return np.array([by_draw + r for r in (-3.0, -1.0, 1.0, 3.0)])
+
+    monkeypatch.setattr("optimizer.next_test._gains", gains)
+    table = opt.what_to_test(opt.solve(scenario(tmp_path, caution=0.0)), sizes=(2.0,)).table
+    assert table["line"].tolist() == ["b", "c", "a"]
+    assert table["typical"].tolist() == [1.0, 0.5, 0.0]
+    assert table["gain"].tolist() == [1.0, 0.5, 6.25]
+
+
+def test_what_to_test_is_reckoned_from_draws_that_were_held_out_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = scenario(tmp_path, caution=0.0).resolved()
+    del data["hash"]
+    data["response"]["held_out"] = 0.8
+    part = opt.Scenario.from_dict(data, tmp_path)
+    plan = opt.solve(part)
+    found = opt.what_to_test(plan)
+    assert (part.response.draws, found.draws, found.to_dict()["draws"]) == (8, DRAWS, DRAWS)
+    assert found.plan is plan
+    assert part.fresh is not None
+    joined = part.response.followed_by(part.fresh)
+    assert np.unique(joined.scale[:, 0, 2]).tolist() == np.unique(model().scale[:, 0, 2]).tolist()
+    whole = replace(part, response=joined, fresh=None)
+    alike = opt.what_to_test(opt.solve(whole, tolerance=TOLERANCE))
+    pd.testing.assert_frame_equal(found.table, alike.table)
+    # No more than are needed, evenly spread.
+    monkeypatch.setattr("optimizer.next_test.DRAWS", 20)
+    fewer = opt.what_to_test(plan)
+    half = replace(whole, response=joined.with_draws(np.arange(0, DRAWS, 2)))
+    assert fewer.draws == 20
+    pd.testing.assert_frame_equal(fewer.table, opt.what_to_test(opt.solve(half, tolerance=TOLERANCE)).table)
 
 
 def test_what_a_test_brings_is_what_plans_made_without_the_truth_gain_in_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_results_that_cannot_be_written(tmp_path: Path) -> None:
         run_fit(*paths, tmp_path / "out")
     assert caught.value.file == str(tmp_path / "out")
     assert check_history(*paths)[0].repairs == ()
+
+
+@pytest.mark.parametrize(("draws", "used"), [(399, 399), (400, 200), (750, 200), (1000, 200), (2000, 200)])
+def test_the_starter_picks_plans_by_some_of_many_draws(tmp_path: Path, draws: int, used: int) -> None:
+    found = run_fit(*config_of(tmp_path, "currency: GBP\n"))
+    model = found.model.with_draws(np.arange(draws) % found.model.draws)
+    model.save(tmp_path / "response.nc")
+    scenario = opt.Scenario.from_dict(replace(found, model=model).starter(), tmp_path)
+    assert scenario.response.draws == used
+    assert (scenario.fresh.draws if scenario.fresh else 0) == draws - used
+    assert any("held out" in note for note in scenario.notes) == (draws > used)
 
 
 def test_the_starter_plans_within_what_any_quarter_saw(tmp_path: Path) -> None:

@@ -77,10 +77,15 @@ def point(model: ResponseModel) -> ResponseModel:
     return replace(model, baseline=model.baseline.mean(axis=0, keepdims=True), **means)
 
 
+def starter(folder: Path) -> dict[str, Any]:
+    """The scenario that the fit wrote to start from."""
+    found: dict[str, Any] = json.loads((folder / STARTER).read_text())
+    return found
+
+
 def limits(folder: Path) -> dict[str, tuple[float, float]]:
-    """The least and the most each line may get, as the scenario says that the fit wrote to start from."""
-    lines = json.loads((folder / STARTER).read_text())["lines"]
-    return {line["name"]: (line["min"], line["max"]) for line in lines}
+    """The least and the most each line may get, as the starter says."""
+    return {line["name"]: (line["min"], line["max"]) for line in starter(folder)["lines"]}
 
 
 def usual(world: World) -> dict[str, float]:
@@ -106,7 +111,7 @@ def scenario_of(world: World, folder: Path, response: str = FITTED, **preference
             for name, spend in zip(world.lines, today, strict=True)
         ],
         "kpis": {name: {"direction": "maximize", "unit": name} for name in world.kpis},
-        "response": {"file": response},
+        "response": starter(folder)["response"] if response == FITTED else {"file": response},
         "constraints": {"budget": {"total": float(np.sum(today))}},
         "preferences": {
             "weights": world.weights,

@@ -40,7 +40,7 @@ def try_tests(world: World, folder: Path) -> dict[str, Any]:
     referee, scenario = Referee(world, folder), scenario_of(world, folder)
     plan = opt.solve(scenario, tolerance=TOLERANCE)
     advice = opt.what_to_test(plan)
-    many = _many(world, folder)
+    draws, many = scenario.response.draws, _many(world, folder)
     rng = np.random.default_rng([world.seed, 11])
     other = str(rng.choice([line for line in world.lines if line != advice.line]))
     errors = rng.standard_normal((RESULTS, len(advice.error)))
@@ -53,7 +53,7 @@ def try_tests(world: World, folder: Path) -> dict[str, Any]:
         "expected": float(advice.table["gain"].iloc[0]),
         "gain_share": float(advice.table["gain_share"].iloc[0]),
         "after": {
-            line: [_after(world, referee, many, advice, line, one) for one in errors]
+            line: [_after(world, referee, many, draws, advice, line, one) for one in errors]
             for line in (advice.line, other)
         },
         "seconds": time.process_time() - began,
@@ -64,7 +64,7 @@ def _many(world: World, folder: Path) -> opt.Scenario:
     """The planner's scenario on all the draws that `fit --calibrate` weighs: results only choose among them."""
     history, spec = check_history(folder / "history.csv", folder / "fit.yaml")
     path = folder / MANY
-    fit(history, spec.model_copy(update={"draws": CANDIDATES * spec.draws})).model.save(path)
+    fit(history, spec.model_copy(update={"draws": CANDIDATES})).model.save(path)
     found = scenario_of(world, folder, MANY)
     path.unlink()
     return found
@@ -74,11 +74,15 @@ def _after(
     world: World,
     referee: Referee,
     many: opt.Scenario,
+    draws: int,
     advice: NextTest,
     line: str,
     errors: NDArray[np.float64],
 ) -> float:
-    """What the plan made after a line's test truly gains over today; ``errors`` (K,) are standard normal."""
+    """What the plan made after a line's test truly gains over today; ``errors`` (K,) are standard normal.
+
+    It is picked by as many of the ``many`` draws as plans are: ``draws``.
+    """
     row = advice.test(line)
     size = float(row["spend"])
     usual = world.today[world.lines.index(line)] / many.spec.horizon.periods
@@ -87,7 +91,7 @@ def _after(
         said = {"name": kpi, "line": line, "kpi": kpi, "spend": [usual, usual * size], "periods": advice.periods}
         lift = float(foretold(referee.scenario.response, LiftTest(**said, lift=0.0, se=error))[0])
         tests.append(LiftTest(**said, lift=lift + float(off) * error, se=error))
-    chosen = calibrate(many.response, tests).pick(many.response.draws // CANDIDATES, 1)
+    chosen = calibrate(many.response, tests).pick(draws, 1)
     # What `fit --calibrate` would write: curves as the test has corrected them, limits that it has moved.
     scenario = replace(
         many.with_limits({line: (row["min"], row["max"])}), response=many.response.with_draws(chosen)

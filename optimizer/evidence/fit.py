@@ -29,8 +29,8 @@ from .shapes import FAMILY, MOST_CANDIDATES, grid
 
 # With fewer periods to fit on than this, or than two a baseline column and one a line, nothing is fitted.
 LEAST_PERIODS = 20
-# Draws made for each draw kept, where experiments weigh them.
-CANDIDATES = 20
+# Draws made where experiments weigh them: weights leave few of many.
+CANDIDATES = 4000
 METHOD = (
     "Bayesian regression on saturating, geometrically adstocked media with shrinkage towards equal returns, "
     "autocorrelated noise and doubt about budgets that follow demand; Gibbs sampling"
@@ -205,8 +205,7 @@ def fit(
     check_enough(history, spec, base)
     # Random numbers go by position: in the order of names, the order in the config changes nothing.
     history = replace(history, spend=history.spend[sorted(spec.lines)])
-    # Weights leave few of many draws.
-    settled, fitted = _by_kpi(history, spec, base, spec.draws * (CANDIDATES if tests else 1), progress)
+    settled, fitted = _by_kpi(history, spec, base, CANDIDATES if tests else spec.draws, progress)
     setup = settled.setup
     calibration = None
     if tests:

@@ -104,7 +104,7 @@ class FitSpec(Spec):
     season: Annotated[int, Field(ge=0, le=6)] = 2
     chasing: Annotated[float, Field(ge=0, le=5)] = 1.5
     currency: Name | None = None
-    draws: Annotated[int, Field(ge=20, le=2000)] = 200
+    draws: Annotated[int, Field(ge=20, le=2000)] = 1000
     seed: Annotated[int, Field(ge=0, le=2**32)] = 1
     holdout: Annotated[int, Field(ge=2, le=365)] = 8
     folds: Annotated[int, Field(ge=1, le=26)] = 3

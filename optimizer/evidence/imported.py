@@ -132,7 +132,7 @@ class Import:
             lines,
             {name: self.units[name] for name in self.model.kpis},
             kpi,
-            response,
+            {"file": response},
             {"change": {"up": CHANGE, "down": CHANGE}},
             [said],
         )

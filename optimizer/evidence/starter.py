@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The starter's horizon.
 PERIODS = {"week": 13, "day": 28}
+# Draws of a fit that pick plans: with more, plans in the closed loop are no better and take longer.
+PICKING = 200
 # An amount's digits.
 DIGITS = 6
 CODE = re.compile(r"[A-Z]{3}")
@@ -40,7 +42,7 @@ def scenario(
     lines: Sequence[Mapping[str, Any]],
     kpis: Mapping[str, str],
     kpi: str,
-    response: str,
+    response: Mapping[str, Any],
     rules: Mapping[str, Any],
     notes: Sequence[str],
 ) -> dict[str, Any]:
@@ -55,8 +57,8 @@ def scenario(
         Unit by KPI.
     kpi : str
         The one to plan for.
-    response : str
-        The response file, as the scenario names it.
+    response : mapping
+        The response block.
     rules : mapping
         Constraints besides the budget.
     """
@@ -69,7 +71,7 @@ def scenario(
         "kpis": {
             key: {"unit": unit, **({"direction": "maximize"} if key == kpi else {})} for key, unit in kpis.items()
         },
-        "response": {"file": response},
+        "response": dict(response),
         "constraints": {"budget": {"total": math.fsum(line["current"] for line in lines)}, **rules},
         "preferences": {},
         "notes": list(notes),
@@ -125,6 +127,14 @@ def of_fit(fit: Fit, response: str) -> dict[str, Any]:
     ]
     if tested := [name for name in spec.lines if "tested" in found[name]]:
         notes.append(f"So far as it was tested in an experiment, a line may go further: {', '.join(tested)}.")
+    # Nothing, where so few would be left out that there is little to learn from them.
+    block: dict[str, Any] = {"file": response}
+    if (draws := fit.model.draws) >= 2 * PICKING:
+        block["held_out"] = math.ceil(10_000 * (1 - PICKING / draws) - 1e-6) / 10_000
+        notes.append(
+            f"Plans are picked by {PICKING} of the fit's {draws:,} draws. The others are held out: they say what "
+            "a front loses on draws that it was not picked by, and help to say what to test next."
+        )
     if len(spec.kpis) > 1:
         notes.append(f"This plans for {kpi} alone. State what the other KPIs are worth beside it.")
     return scenario(
@@ -134,7 +144,7 @@ def of_fit(fit: Fit, response: str) -> dict[str, Any]:
         lines,
         {name: name for name in spec.kpis},
         kpi,
-        response,
+        block,
         {},
         notes,
     )

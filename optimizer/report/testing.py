@@ -23,22 +23,23 @@ def print_next_test(console: Console, found: NextTest) -> None:
     evidence = any(line.limits is not None for line in scenario.spec.lines)
     then = [f"{currency} then"] if evidence else []
     table = columns(
-        "Test", f"{currency} a {scenario.spec.horizon.every}", *then, "Ahead", "Worth", "Chance", *kpis
+        "Test", f"{currency} a {scenario.spec.horizon.every}", *then, "Typical", "Worth", "Chance", *kpis
     )
     for _, row in best.iterrows():
         size = float(row["spend"])
         what = "off" if size == 0 else percent(size - 1, sign=True)
         lifts = (two(number(float(row[f"lift {kpi}"])), f"± {number(float(row[f'doubt {kpi}']))}") for kpi in kpis)
-        shares = [percent(float(row[name])) for name in ("beats", "gain_share", "chance")]
+        typical = float(row["typical"]) / found.perfect if found.perfect > 0 else 0.0
+        shares = [percent(typical), *(percent(float(row[name])) for name in ("gain_share", "chance"))]
         ends = [two(f"{number(float(row['min']))} to", number(float(row["max"])))] if evidence else []
         table.add_row(two(clean(row["line"]), what), number(float(row["amount"])), *ends, *shares, *lifts)
     console.print()
     every = f"{scenario.spec.horizon.every}s"
     foot = (
-        f"{found.periods} {every} each. Ahead: how often it gains more than the other lines' tests; the first is "
-        "ahead most often. Worth: the gain expected from planning again with the result, as a share of what "
-        "knowing everything would gain. Chance: how often the new plan would be better; a result may also change "
-        "nothing. "
+        f"{found.periods} {every} each, reckoned from {found.draws:,} draws. Typical: the gain from planning "
+        "again with the result in the middle draw, which decides what comes first; worth: on average. Both are "
+        "shares of what knowing everything would gain. Chance: how often the new plan would be better; a result "
+        "may also change nothing. "
     )
     if evidence:
         foot += (
