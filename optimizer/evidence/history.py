@@ -88,7 +88,8 @@ class FitSpec(Spec):
     where it took place; ``signs`` says that a control can only add (positive) or take away (negative);
     ``carryover`` is the longest an effect may last; ``holdout`` periods are forecast from each of ``folds``
     origins; ``chasing`` says how far budgets may have followed demand, in standard deviations of the noise, see
-    `regression`: 0 where they were set at random.
+    `regression`: 0 where they were set at random; ``draws`` are kept in the response file, of which the starter
+    picks plans by 200.
     """
 
     date: Name

@@ -133,7 +133,7 @@ def of_fit(fit: Fit, response: str) -> dict[str, Any]:
         block["held_out"] = math.ceil(10_000 * (1 - PICKING / draws) - 1e-6) / 10_000
         notes.append(
             f"Plans are picked by {PICKING} of the fit's {draws:,} draws. The others are held out: they say what "
-            "a front loses on draws that it was not picked by, and help to say what to test next."
+            "a plan or a front loses on draws that it was not picked by, and help to say what to test next."
         )
     if len(spec.kpis) > 1:
         notes.append(f"This plans for {kpi} alone. State what the other KPIs are worth beside it.")
